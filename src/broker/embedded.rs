@@ -1,0 +1,377 @@
+//! The embedded broker: a queue file of its own (SQLite, WAL, synchronous FULL), one writer, group commit.
+//!
+//! Every publish waits for the commit that holds its row, and one commit (one fsync) serves all that wait. Rows are
+//! read by a second connection, so that reading never waits for the writer.
+
+use std::collections::VecDeque;
+use std::path::{Path, PathBuf};
+use std::str::FromStr as _;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous};
+use sqlx::{Connection as _, SqliteConnection};
+use tokio::sync::{Mutex, mpsc, oneshot, watch};
+
+use super::{Broker, BrokerError, Consumer, Delivery, Depth};
+use crate::domain::event::Event;
+
+const SCHEMA: &str = "
+create table if not exists queue (seq integer primary key autoincrement, attributes text not null, body blob not null, taken integer not null default 0);
+create table if not exists dead (seq integer primary key autoincrement, attributes text not null, body blob not null, taken integer not null default 0);
+";
+/// A group commit holds at most so many rows; beyond it latency grows and throughput does not.
+const GROUP: usize = 256;
+/// Rows of one statement; a group is cut into these, so that few texts are prepared and kept.
+const CHUNKS: [usize; 4] = [64, 16, 4, 1];
+
+/// What happens to the queue file.
+#[derive(Debug, Default)]
+struct Counters {
+    events: AtomicI64,
+    dead: AtomicI64,
+    commits: AtomicI64,
+}
+
+/// The embedded broker.
+#[derive(Clone)]
+pub struct Embedded {
+    operations: mpsc::Sender<Operation>,
+    committed: watch::Receiver<u64>,
+    counters: Arc<Counters>,
+    file: PathBuf,
+    queue: Arc<Mutex<Cursor>>,
+    dead: Arc<Mutex<Cursor>>,
+    writer: Arc<Mutex<Option<tokio::task::JoinHandle<()>>>>,
+}
+
+/// Where the consumers of one table are.
+#[derive(Default)]
+struct Cursor {
+    position: i64,
+    returned: Arc<std::sync::Mutex<VecDeque<i64>>>,
+    reader: Option<SqliteConnection>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Table {
+    Queue,
+    Dead,
+}
+
+type Answer = oneshot::Sender<Result<(), BrokerError>>;
+
+enum Operation {
+    Publish { attributes: String, body: Bytes, answer: Answer },
+    Taken { table: Table, rows: Vec<i64>, answer: Answer },
+    Delete { table: Table, seq: i64, answer: Answer },
+    Reject { seq: i64, answer: Answer },
+    Probe { answer: Answer },
+    Close { answer: Answer },
+}
+
+impl Operation {
+    fn answer(self, result: &Result<(), BrokerError>) {
+        let (Self::Publish { answer, .. }
+        | Self::Taken { answer, .. }
+        | Self::Delete { answer, .. }
+        | Self::Reject { answer, .. }
+        | Self::Probe { answer }
+        | Self::Close { answer }) = self;
+        // Whoever asked may have gone; the row is kept all the same.
+        let _gone = answer.send(result.clone());
+    }
+}
+
+impl Embedded {
+    /// Opens the queue file, or makes it.
+    pub async fn open(file: &Path) -> Result<Self, BrokerError> {
+        let mut writer = connect(file).await?;
+        sqlx::raw_sql(SCHEMA).execute(&mut writer).await.map_err(|error| unusable(file, &error))?;
+        let counted: (i64, i64) = sqlx::query_as("select (select count(*) from queue), (select count(*) from dead)")
+            .fetch_one(&mut writer)
+            .await
+            .map_err(|error| unusable(file, &error))?;
+        let counters = Arc::new(Counters { events: counted.0.into(), dead: counted.1.into(), commits: 0.into() });
+        let (operations, receiver) = mpsc::channel(4096);
+        let (committed_tx, committed) = watch::channel(0);
+        let task = tokio::spawn(write(writer, receiver, committed_tx, Arc::clone(&counters)));
+        Ok(Self {
+            operations,
+            committed,
+            counters,
+            file: file.to_owned(),
+            queue: Arc::default(),
+            dead: Arc::default(),
+            writer: Arc::new(Mutex::new(Some(task))),
+        })
+    }
+
+    /// How many commits (each one fsync) were made since it was opened.
+    pub fn commits(&self) -> i64 {
+        self.counters.commits.load(Ordering::Relaxed)
+    }
+
+    async fn ask(&self, operation: impl FnOnce(Answer) -> Operation) -> Result<(), BrokerError> {
+        let (answer, answered) = oneshot::channel();
+        self.operations.send(operation(answer)).await.map_err(|_| BrokerError::Closed)?;
+        answered.await.map_err(|_| BrokerError::Closed)?
+    }
+}
+
+async fn connect(file: &Path) -> Result<SqliteConnection, BrokerError> {
+    let options = SqliteConnectOptions::from_str("sqlite::memory:")
+        .map_err(|error| unusable(file, &error))?
+        .filename(file)
+        .create_if_missing(true)
+        .journal_mode(SqliteJournalMode::Wal)
+        .synchronous(SqliteSynchronous::Full)
+        .busy_timeout(Duration::from_secs(5));
+    SqliteConnection::connect_with(&options).await.map_err(|error| unusable(file, &error))
+}
+
+fn unusable(file: &Path, error: &sqlx::Error) -> BrokerError {
+    BrokerError::Unusable(format!("{}: {error}", file.display()))
+}
+
+/// The one writer: takes what waits, writes it in one transaction, commits (fsync), answers.
+async fn write(mut connection: SqliteConnection, mut operations: mpsc::Receiver<Operation>, committed: watch::Sender<u64>, counters: Arc<Counters>) {
+    let mut group = Vec::with_capacity(GROUP);
+    while operations.recv_many(&mut group, GROUP).await > 0 {
+        let closing = group.iter().any(|operation| matches!(operation, Operation::Close { .. }));
+        let result = match write_group(&mut connection, &group).await {
+            Ok(()) => {
+                count(&counters, &group);
+                committed.send_modify(|n| *n += 1);
+                Ok(())
+            }
+            Err(error) => {
+                let _rolled_back = sqlx::query("rollback").execute(&mut connection).await;
+                tracing::error!(code = "broker_not_taken", %error, "the queue file could not be written");
+                Err(BrokerError::NotTaken(error.to_string()))
+            }
+        };
+        for operation in group.drain(..) {
+            operation.answer(&result);
+        }
+        if closing {
+            break;
+        }
+    }
+    let _closed = connection.close().await;
+}
+
+fn count(counters: &Counters, group: &[Operation]) {
+    counters.commits.fetch_add(1, Ordering::Relaxed);
+    for operation in group {
+        match operation {
+            Operation::Publish { .. } => counters.events.fetch_add(1, Ordering::Relaxed),
+            Operation::Delete { table: Table::Queue, .. } => counters.events.fetch_sub(1, Ordering::Relaxed),
+            Operation::Delete { table: Table::Dead, .. } => counters.dead.fetch_sub(1, Ordering::Relaxed),
+            Operation::Reject { .. } => {
+                counters.events.fetch_sub(1, Ordering::Relaxed);
+                counters.dead.fetch_add(1, Ordering::Relaxed)
+            }
+            Operation::Taken { .. } | Operation::Probe { .. } | Operation::Close { .. } => 0,
+        };
+    }
+}
+
+async fn write_group(connection: &mut SqliteConnection, group: &[Operation]) -> Result<(), sqlx::Error> {
+    sqlx::query("begin immediate").execute(&mut *connection).await?;
+    let inserts: Vec<(&str, &Bytes)> = group
+        .iter()
+        .filter_map(|operation| match operation {
+            Operation::Publish { attributes, body, .. } => Some((attributes.as_str(), body)),
+            _ => None,
+        })
+        .collect();
+    insert(connection, &inserts).await?;
+    let mut gone: [Vec<i64>; 2] = Default::default();
+    for operation in group {
+        match operation {
+            Operation::Delete { table: Table::Queue, seq, .. } => gone[0].push(*seq),
+            Operation::Delete { table: Table::Dead, seq, .. } => gone[1].push(*seq),
+            Operation::Reject { seq, .. } => {
+                sqlx::query("insert into dead (attributes, body) select attributes, body from queue where seq = $1").bind(seq).execute(&mut *connection).await?;
+                gone[0].push(*seq);
+            }
+            Operation::Taken { table, rows, .. } => {
+                let sql = match table {
+                    Table::Queue => "update queue set taken = taken + 1 where seq in (select value from json_each($1))",
+                    Table::Dead => "update dead set taken = taken + 1 where seq in (select value from json_each($1))",
+                };
+                sqlx::query(sql).bind(list(rows)).execute(&mut *connection).await?;
+            }
+            Operation::Publish { .. } | Operation::Probe { .. } | Operation::Close { .. } => {}
+        }
+    }
+    for (rows, sql) in gone.iter().zip(["delete from queue where seq in (select value from json_each($1))", "delete from dead where seq in (select value from json_each($1))"]) {
+        if !rows.is_empty() {
+            sqlx::query(sql).bind(list(rows)).execute(&mut *connection).await?;
+        }
+    }
+    sqlx::query("commit").execute(&mut *connection).await?;
+    Ok(())
+}
+
+async fn insert(connection: &mut SqliteConnection, mut rows: &[(&str, &Bytes)]) -> Result<(), sqlx::Error> {
+    for size in CHUNKS {
+        while rows.len() >= size {
+            let (chunk, rest) = rows.split_at(size);
+            let sql = format!("insert into queue (attributes, body) values {}", vec!["(?, ?)"; size].join(", "));
+            let mut query = sqlx::query(sqlx::AssertSqlSafe(sql));
+            for (attributes, body) in chunk {
+                query = query.bind(*attributes).bind(body.as_ref());
+            }
+            query.execute(&mut *connection).await?;
+            rows = rest;
+        }
+    }
+    Ok(())
+}
+
+fn list(rows: &[i64]) -> String {
+    serde_json::to_string(rows).unwrap_or_default()
+}
+
+#[async_trait]
+impl Broker for Embedded {
+    async fn publish(&self, event: &Event) -> Result<(), BrokerError> {
+        let (attributes, body) = (event.attributes(), event.body.clone());
+        self.ask(|answer| Operation::Publish { attributes, body, answer }).await
+    }
+
+    async fn consume(&self) -> Result<Box<dyn Consumer>, BrokerError> {
+        Ok(Box::new(Reader { broker: self.clone(), table: Table::Queue, committed: self.committed.clone() }))
+    }
+
+    async fn consume_dead(&self) -> Result<Box<dyn Consumer>, BrokerError> {
+        Ok(Box::new(Reader { broker: self.clone(), table: Table::Dead, committed: self.committed.clone() }))
+    }
+
+    async fn depth(&self) -> Result<Depth, BrokerError> {
+        Ok(Depth { events: self.counters.events.load(Ordering::Relaxed), dead: self.counters.dead.load(Ordering::Relaxed) })
+    }
+
+    async fn ready(&self) -> Result<(), BrokerError> {
+        self.ask(|answer| Operation::Probe { answer }).await
+    }
+
+    async fn close(&self) {
+        let _closed = self.ask(|answer| Operation::Close { answer }).await;
+        if let Some(task) = self.writer.lock().await.take() {
+            let _ended = task.await;
+        }
+        for cursor in [&self.queue, &self.dead] {
+            if let Some(reader) = cursor.lock().await.reader.take() {
+                let _closed = reader.close().await;
+            }
+        }
+    }
+}
+
+struct Reader {
+    broker: Embedded,
+    table: Table,
+    committed: watch::Receiver<u64>,
+}
+
+#[async_trait]
+impl Consumer for Reader {
+    async fn next(&mut self, most: usize) -> Result<Vec<Box<dyn Delivery>>, BrokerError> {
+        loop {
+            self.committed.borrow_and_update();
+            let rows = self.read(most).await?;
+            if !rows.is_empty() {
+                let (table, ids) = (self.table, rows.iter().map(|row| row.seq).collect());
+                self.broker.ask(|answer| Operation::Taken { table, rows: ids, answer }).await?;
+                return Ok(rows.into_iter().map(|row| Box::new(row) as Box<dyn Delivery>).collect());
+            }
+            self.committed.changed().await.map_err(|_| BrokerError::Closed)?;
+        }
+    }
+}
+
+impl Reader {
+    async fn read(&self, most: usize) -> Result<Vec<Taken>, BrokerError> {
+        let file = &self.broker.file;
+        let cursor = if self.table == Table::Queue { &self.broker.queue } else { &self.broker.dead };
+        let mut cursor = cursor.lock().await;
+        let returned: Vec<i64> = {
+            let mut returned = cursor.returned.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+            let n = returned.len().min(most);
+            returned.drain(..n).collect()
+        };
+        let position = cursor.position;
+        let reader = match &mut cursor.reader {
+            Some(reader) => reader,
+            empty => empty.insert(connect(file).await?),
+        };
+        let sql = match self.table {
+            Table::Queue => "select seq, attributes, body, taken from queue where seq in (select value from json_each($1)) or seq > $2 order by seq limit $3",
+            Table::Dead => "select seq, attributes, body, taken from dead where seq in (select value from json_each($1)) or seq > $2 order by seq limit $3",
+        };
+        let rows: Vec<(i64, String, Vec<u8>, i64)> = sqlx::query_as(sql)
+            .bind(list(&returned))
+            .bind(position)
+            .bind(i64::try_from(most).unwrap_or(i64::MAX))
+            .fetch_all(reader)
+            .await
+            .map_err(|error| unusable(file, &error))?;
+        let mut taken = Vec::with_capacity(rows.len());
+        for (seq, attributes, body, times) in rows {
+            cursor.position = cursor.position.max(seq);
+            // Our own writing; a row that cannot be read back would be a damaged file.
+            let event = Event::restore(&attributes, Bytes::from(body)).map_err(|error| BrokerError::Unusable(format!("row {seq}: {error}")))?;
+            let redelivered = times > 0 && !returned.contains(&seq);
+            taken.push(Taken { event, seq, redelivered, table: self.table, broker: self.broker.clone(), returned: Arc::clone(&cursor.returned) });
+        }
+        Ok(taken)
+    }
+}
+
+struct Taken {
+    event: Event,
+    seq: i64,
+    redelivered: bool,
+    table: Table,
+    broker: Embedded,
+    returned: Arc<std::sync::Mutex<VecDeque<i64>>>,
+}
+
+#[async_trait]
+impl Delivery for Taken {
+    fn event(&self) -> &Event {
+        &self.event
+    }
+
+    fn redelivered(&self) -> bool {
+        self.redelivered
+    }
+
+    async fn ack(self: Box<Self>) -> Result<(), BrokerError> {
+        let (table, seq) = (self.table, self.seq);
+        self.broker.ask(|answer| Operation::Delete { table, seq, answer }).await
+    }
+
+    async fn reject(self: Box<Self>) -> Result<(), BrokerError> {
+        let (table, seq) = (self.table, self.seq);
+        match table {
+            Table::Queue => self.broker.ask(|answer| Operation::Reject { seq, answer }).await,
+            Table::Dead => {
+                self.give_back().await;
+                Ok(())
+            }
+        }
+    }
+
+    async fn give_back(self: Box<Self>) {
+        self.returned.lock().unwrap_or_else(std::sync::PoisonError::into_inner).push_back(self.seq);
+        // Wakes the consumers.
+        let _woken = self.broker.ask(|answer| Operation::Probe { answer }).await;
+    }
+}

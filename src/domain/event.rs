@@ -1,0 +1,207 @@
+//! An event: a verified notification that object X changed.
+
+use std::fmt;
+
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use super::clock::Millis;
+
+macro_rules! words {
+    ($(#[$meta:meta])* $name:ident { $($(#[$vmeta:meta])* $variant:ident = $word:literal),+ $(,)? }) => {
+        $(#[$meta])*
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::serde::Serialize, ::serde::Deserialize)]
+        pub enum $name { $($(#[$vmeta])* #[serde(rename = $word)] $variant),+ }
+
+        impl $name {
+            /// Every value, in the order of its declaration.
+            pub const ALL: &'static [Self] = &[$(Self::$variant),+];
+
+            /// The word for it in SQL, logs and JSON.
+            pub fn as_str(self) -> &'static str {
+                match self { $(Self::$variant => $word),+ }
+            }
+
+            /// Reads the word back.
+            pub fn from_word(word: &str) -> Option<Self> {
+                match word { $($word => Some(Self::$variant),)+ _ => None }
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(self.as_str())
+            }
+        }
+    };
+}
+pub(crate) use words;
+
+words! {
+    /// One of the three systems.
+    System {
+        /// Sapo Omni / POS: the store's side.
+        Omni = "omni",
+        /// An Abaha site.
+        Abaha = "abaha",
+        /// A Sapo Web site.
+        Web = "web",
+    }
+}
+
+words! {
+    /// What kind of object an event is about.
+    Kind {
+        /// A product with its variants.
+        Product = "product",
+        /// A customer.
+        Customer = "customer",
+        /// An order.
+        Order = "order",
+        /// The shop itself (app/uninstalled).
+        Shop = "shop",
+    }
+}
+
+words! {
+    /// How much of the object an event carries.
+    Shape {
+        /// The object whole, as it was at its version.
+        Whole = "whole",
+        /// A part of it: the object is read through its API.
+        Partial = "partial",
+        /// Its id alone: the object is read through its API.
+        Id = "id",
+        /// It was deleted; believed after a read.
+        Gone = "gone",
+        /// Rightly signed, but not readable: a dead letter.
+        Unreadable = "unreadable",
+    }
+}
+
+/// What one object is called: one connection, one system, one kind, its id there.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct ObjectKey {
+    /// The connection's name.
+    pub connection: String,
+    /// The system the object lives in.
+    pub source: System,
+    /// Its kind.
+    pub kind: Kind,
+    /// Its id in that system.
+    pub object_id: String,
+}
+
+/// A verified notification that an object changed, for one connection.
+///
+/// Made by `receive::verify` from a verified body, by `sync` from an API's own answer, or restored from where
+/// one of these was stored; nowhere else.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Event {
+    /// Minted when it was received (`UUIDv7`, so ids sort by time).
+    pub id: Uuid,
+    /// 0 at first; raised by each replay.
+    pub run: u32,
+    /// What it is about.
+    pub key: ObjectKey,
+    /// The store's alias: whose API limit it uses, and its partition.
+    pub store: String,
+    /// The sender's topic, such as `orders/update`; `import`, `reconcile` or `component` for our own.
+    pub topic: String,
+    /// How much of the object the body holds.
+    pub shape: Shape,
+    /// The order's own code, where it has one.
+    pub reference: Option<String>,
+    /// `modified_on` / `updated_at` of the body; milliseconds, but whole seconds in practice.
+    pub version: Option<Millis>,
+    /// When it was received.
+    pub received_at: Millis,
+    /// The job that made it (import, reconcile).
+    pub job: Option<String>,
+    /// Compared with the real other side: what was pushed last does not count as proof.
+    pub force: bool,
+    /// The object is read through its API, whatever the body holds.
+    pub read: bool,
+    /// Attempts used up by this content.
+    pub attempts: u32,
+    /// When this object was parked first, where it was.
+    pub parked_since: Option<Millis>,
+    /// The webhook's body, untouched.
+    #[serde(skip)]
+    pub body: Bytes,
+}
+
+impl Event {
+    /// Makes a new event of run 0; the setters below fill in the rest.
+    pub fn new(
+        key: ObjectKey,
+        store: impl Into<String>,
+        topic: impl Into<String>,
+        shape: Shape,
+        received_at: Millis,
+        body: Bytes,
+    ) -> Self {
+        Self {
+            id: Uuid::now_v7(),
+            run: 0,
+            key,
+            store: store.into(),
+            topic: topic.into(),
+            shape,
+            reference: None,
+            version: None,
+            received_at,
+            job: None,
+            force: false,
+            read: false,
+            attempts: 0,
+            parked_since: None,
+            body,
+        }
+    }
+
+    /// Its attributes as JSON text, without the body; read back by [`Event::restore`].
+    pub fn attributes(&self) -> String {
+        serde_json::to_string(self).unwrap_or_default()
+    }
+
+    /// Puts attributes and body together again.
+    pub fn restore(attributes: &str, body: Bytes) -> Result<Self, serde_json::Error> {
+        let mut event: Self = serde_json::from_str(attributes)?;
+        event.body = body;
+        Ok(event)
+    }
+
+    /// Whether the body cannot be applied as it is.
+    pub fn must_be_read(&self) -> bool {
+        self.read || self.shape != Shape::Whole
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_event_survives_being_written_down() {
+        let key = ObjectKey {
+            connection: "mau-abaha".into(),
+            source: System::Omni,
+            kind: Kind::Order,
+            object_id: "1".into(),
+        };
+        let mut event = Event::new(
+            key,
+            "cuahangmau",
+            "orders/create",
+            Shape::Whole,
+            5,
+            Bytes::from_static(b"{}"),
+        );
+        event.reference = Some("SON1".into());
+        let back = Event::restore(&event.attributes(), event.body.clone()).unwrap();
+        assert_eq!(back, event);
+        assert_eq!(System::from_word("omni"), Some(System::Omni));
+    }
+}

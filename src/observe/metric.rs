@@ -1,0 +1,59 @@
+//! Every metric's name, with its meaning; and the recorder behind `/metrics`.
+
+use std::sync::OnceLock;
+
+use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
+
+/// A metric: its Prometheus name and what it says.
+#[derive(Clone, Copy, Debug)]
+pub struct Metric {
+    /// The name.
+    pub name: &'static str,
+    /// What it says.
+    pub help: &'static str,
+    /// Whether it only grows.
+    pub counter: bool,
+}
+
+const fn counter(name: &'static str, help: &'static str) -> Metric {
+    Metric { name, help, counter: true }
+}
+
+const fn gauge(name: &'static str, help: &'static str) -> Metric {
+    Metric { name, help, counter: false }
+}
+
+/// Every metric.
+pub const ALL: &[Metric] = &[
+    counter("sapo_sync_webhooks_total", "Webhooks received, by source and result (taken, unauthorised, busy, away…)"),
+    counter("sapo_sync_events_total", "Events settled, by source, kind, outcome and code"),
+    counter("sapo_sync_api_calls_total", "Calls to the APIs, by system, method and outcome"),
+    gauge("sapo_sync_event_lag_seconds", "Time from receipt to settling of the last event, by kind"),
+    gauge("sapo_sync_queue_events", "Events in the queue"),
+    gauge("sapo_sync_queue_dead", "Dead letters in the queue that wait to be filed"),
+    gauge("sapo_sync_parked", "Parked rows, by cause"),
+    gauge("sapo_sync_parked_oldest_seconds", "Age of the longest parked row, by cause"),
+    gauge("sapo_sync_dead_letters", "Open dead letters, by code"),
+    gauge("sapo_sync_reconcile_found", "Differences found by the last reconcile, by connection"),
+];
+
+/// Installs the recorder, once a process, and returns what renders `/metrics`.
+pub fn recorder() -> PrometheusHandle {
+    static HANDLE: OnceLock<PrometheusHandle> = OnceLock::new();
+    HANDLE
+        .get_or_init(|| {
+            let recorder = PrometheusBuilder::new().build_recorder();
+            let handle = recorder.handle();
+            if metrics::set_global_recorder(recorder).is_ok() {
+                for metric in ALL {
+                    if metric.counter {
+                        metrics::describe_counter!(metric.name, metric.help);
+                    } else {
+                        metrics::describe_gauge!(metric.name, metric.help);
+                    }
+                }
+            }
+            handle
+        })
+        .clone()
+}

@@ -1,0 +1,279 @@
+//! Live traffic for the demo: what a shop's owner, staff and buyers do all day.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use rand::rngs::StdRng;
+use rand::{RngExt, SeedableRng};
+use rust_decimal::Decimal;
+use serde_json::{Value, json};
+use tokio_util::sync::CancellationToken;
+
+use super::amount::decimal;
+use super::names::{person, phone, pick};
+use super::omni::{FIRST_LOCATION, SECOND_LOCATION};
+use super::{PlaceAbahaOrder, PlaceOrder, Sandbox};
+
+/// How many of the newest orders are still worked on.
+const LIVELY: usize = 60;
+
+/// How busy the shop is.
+#[derive(Clone, Copy, Debug)]
+pub struct TrafficConfig {
+    /// How many events happen in a second, on average.
+    pub events_per_second: f64,
+    /// Makes the same choices again, given the same answers.
+    pub seed: u64,
+}
+
+impl Default for TrafficConfig {
+    fn default() -> Self {
+        Self {
+            events_per_second: 1.0,
+            seed: 1,
+        }
+    }
+}
+
+/// Makes events on both sides until stopped; each is said on [`Sandbox::watch`].
+pub async fn traffic(sandbox: &Sandbox, config: TrafficConfig, stop: CancellationToken) {
+    let mut traffic = Traffic {
+        sandbox,
+        dice: StdRng::seed_from_u64(config.seed),
+        customers: 900_000,
+    };
+    let mean = 1.0 / config.events_per_second.max(0.001);
+    loop {
+        // Half to one and a half times the mean: lively, and never a burst.
+        let wait = Duration::from_secs_f64(mean * traffic.dice.random_range(0.5..1.5));
+        tokio::select! {
+            () = stop.cancelled() => return,
+            () = sandbox.stopped() => return,
+            () = tokio::time::sleep(wait) => {}
+        }
+        if let Some(line) = traffic.event() {
+            sandbox.say(line);
+        }
+    }
+}
+
+struct Traffic<'a> {
+    sandbox: &'a Sandbox,
+    dice: StdRng,
+    customers: usize,
+}
+
+impl Traffic<'_> {
+    /// One thing that happens; none where the shop has nothing to do it with.
+    fn event(&mut self) -> Option<String> {
+        match self.dice.random_range(0..100) {
+            0..14 => self.price(),
+            14..40 => self.stock(),
+            40..44 => self.rename(),
+            44..48 => self.trade(),
+            48..54 => Some(self.customer()),
+            54..66 => self.omni_order(),
+            66..78 => self.abaha_order(),
+            78..92 => self.omni_step(),
+            _ => self.abaha_step(),
+        }
+    }
+
+    fn product(&mut self) -> Option<Value> {
+        let ids = self.sandbox.omni().product_ids();
+        if ids.is_empty() {
+            return None;
+        }
+        self.sandbox.omni().product(pick(&mut self.dice, &ids))
+    }
+
+    fn variant(&mut self) -> Option<Value> {
+        let product = self.product()?;
+        let variants = product["variants"].as_array()?;
+        variants
+            .get(self.dice.random_range(0..variants.len().max(1)))
+            .cloned()
+    }
+
+    fn price(&mut self) -> Option<String> {
+        let variant = self.variant()?;
+        let price = Decimal::from(self.dice.random_range(10..900) * 1000);
+        self.sandbox
+            .omni()
+            .set_price(variant["id"].as_u64()?, price)
+            .ok()?;
+        Some(format!("Sapo: {} now costs {price} đ", variant["sku"].as_str()?))
+    }
+
+    fn stock(&mut self) -> Option<String> {
+        let variant = self.variant()?;
+        let (location, name) = pick(
+            &mut self.dice,
+            &[(FIRST_LOCATION, "Hà Nội"), (SECOND_LOCATION, "Sài Gòn")],
+        );
+        let on_hand = Decimal::from(self.dice.random_range(0..150));
+        self.sandbox
+            .omni()
+            .set_stock(variant["id"].as_u64()?, location, on_hand)
+            .ok()?;
+        Some(format!(
+            "Sapo: {on_hand} of {} counted in {name}",
+            variant["sku"].as_str()?
+        ))
+    }
+
+    fn rename(&mut self) -> Option<String> {
+        let product = self.product()?;
+        let name = product["name"].as_str()?;
+        let renamed = name
+            .strip_suffix(" (mới)")
+            .map_or_else(|| format!("{name} (mới)"), str::to_owned);
+        self.sandbox
+            .omni()
+            .change_product(product["id"].as_u64()?, |shape| shape["name"] = json!(renamed))
+            .ok()?;
+        Some(format!("Sapo: {name} is now called {renamed}"))
+    }
+
+    fn trade(&mut self) -> Option<String> {
+        let product = self.product()?;
+        let active = product["status"] != "active";
+        self.sandbox
+            .omni()
+            .set_active(product["id"].as_u64()?, active)
+            .ok()?;
+        Some(format!(
+            "Sapo: {} is {}",
+            product["name"].as_str()?,
+            if active { "traded again" } else { "traded no more" }
+        ))
+    }
+
+    fn customer(&mut self) -> String {
+        self.customers += 1;
+        let (name, phone) = (person(&mut self.dice), phone(&mut self.dice, self.customers));
+        let id = self.sandbox.omni().add_customer(&name, phone.as_deref());
+        format!("Sapo: new customer {id}, {name}")
+    }
+
+    fn omni_order(&mut self) -> Option<String> {
+        let mut lines = Vec::new();
+        for _ in 0..self.dice.random_range(1..=3) {
+            let variant = self.variant()?;
+            let price = decimal(&variant["variant_retail_price"]).unwrap_or_else(|| Decimal::from(50_000));
+            lines.push((
+                variant["id"].as_u64()?,
+                Decimal::from(self.dice.random_range(1..=3)),
+                price,
+            ));
+        }
+        let customers = self.sandbox.omni().customer_ids();
+        let customer_id = (!customers.is_empty()).then(|| pick(&mut self.dice, &customers));
+        let fee = Decimal::from(pick(&mut self.dice, &[0, 0, 25_000, 30_000]));
+        let order = PlaceOrder {
+            customer_id,
+            lines,
+            fee,
+            ..PlaceOrder::default()
+        };
+        let id = self.sandbox.omni().place_order(order).ok()?;
+        Some(format!("Sapo: order {} taken", self.omni_code(id)))
+    }
+
+    /// Orders what both sides know; a few times, something that only Abaha knows.
+    fn abaha_order(&mut self) -> Option<String> {
+        let unknown = self.dice.random_ratio(1, 20);
+        let lines = if unknown {
+            vec![(
+                String::from("CHI-CO-TREN-APP"),
+                Decimal::ONE,
+                Decimal::from(99_000),
+            )]
+        } else {
+            let wanted = self.dice.random_range(1..=3);
+            self.common_products(wanted)
+        };
+        if lines.is_empty() {
+            return None;
+        }
+        self.customers += 1;
+        let discount = Decimal::from(pick(&mut self.dice, &[0, 0, 0, 5_000]));
+        let fee = Decimal::from(pick(&mut self.dice, &[0, 20_000, 30_000]));
+        let order = PlaceAbahaOrder {
+            tel: format!("09{:08}", self.customers % 100_000_000),
+            name: person(&mut self.dice),
+            lines,
+            discount,
+            fee,
+            paid: self.dice.random_ratio(1, 4),
+            ..PlaceAbahaOrder::default()
+        };
+        let id = self.sandbox.abaha().place_order(&order).ok()?;
+        Some(format!(
+            "Abaha: order ABH{:06} placed{}",
+            id - 900_000,
+            if unknown {
+                ", with a product unknown to Sapo"
+            } else {
+                ""
+            }
+        ))
+    }
+
+    fn common_products(&mut self, wanted: usize) -> Vec<(String, Decimal, Decimal)> {
+        let shared = self.sandbox.shared_products();
+        let mut picked = BTreeSet::new();
+        let mut lines = Vec::new();
+        for _ in 0..wanted.min(shared.len()) {
+            let (code, price) = &shared[self.dice.random_range(0..shared.len())];
+            if picked.insert(code.clone()) {
+                lines.push((code.clone(), Decimal::from(self.dice.random_range(1..=3)), *price));
+            }
+        }
+        lines
+    }
+
+    /// Moves one of the newest Sapo orders on its way; refusals are part of a day's work.
+    fn omni_step(&mut self) -> Option<String> {
+        let ids = self.sandbox.newest_orders(LIVELY).0;
+        if ids.is_empty() {
+            return None;
+        }
+        let id = pick(&mut self.dice, &ids);
+        let omni = self.sandbox.omni();
+        let (done, word) = match self.dice.random_range(0..20) {
+            0..5 => (omni.finalize(id), "approved"),
+            5..7 => (omni.pack(id), "packed"),
+            7..10 => (omni.ship(id), "shipped"),
+            10..12 => (omni.receive(id), "received"),
+            12..15 => (omni.pay(id), "paid"),
+            15..17 => (omni.complete(id), "completed"),
+            17..19 => (omni.cancel(id), "cancelled"),
+            _ => (omni.return_order(id, self.dice.random_ratio(1, 2)), "returned"),
+        };
+        done.ok()
+            .map(|()| format!("Sapo: order {} {word}", self.omni_code(id)))
+    }
+
+    fn abaha_step(&mut self) -> Option<String> {
+        let ids = self.sandbox.newest_orders(LIVELY).1;
+        if ids.is_empty() {
+            return None;
+        }
+        let id = pick(&mut self.dice, &ids);
+        let abaha = self.sandbox.abaha();
+        let (done, word) = match self.dice.random_range(0..10) {
+            0..5 => (abaha.pay(id), "paid"),
+            5..7 => (abaha.set_status(id, 10, None), "accepted"),
+            7..9 => (abaha.set_status(id, 0, None), "cancelled"),
+            _ => (abaha.set_status(id, 30, Some("Hoàn hàng")), "returned"),
+        };
+        done.ok()
+            .map(|()| format!("Abaha: order ABH{:06} {word}", id - 900_000))
+    }
+
+    fn omni_code(&self, id: u64) -> String {
+        let order = self.sandbox.omni().order(id).unwrap_or_default();
+        order["code"].as_str().unwrap_or_default().to_owned()
+    }
+}

@@ -1,0 +1,182 @@
+//! Dead letters: given up, kept, replayable; one per event and run.
+
+use bytes::Bytes;
+use serde::Serialize;
+
+use super::{Store, StoreError, Tx};
+use crate::domain::clock::Millis;
+use crate::domain::event::{Event, ObjectKey};
+
+/// A dead letter, without its payload.
+#[derive(Clone, Debug, Serialize, sqlx::FromRow)]
+pub struct DeadLetter {
+    /// The event's id.
+    #[serde(rename = "id")]
+    pub event_id: String,
+    /// The run that failed.
+    pub run: i64,
+    /// Its connection.
+    pub connection: String,
+    /// The system it came from.
+    pub source: String,
+    /// Its topic.
+    pub topic: String,
+    /// Its kind.
+    pub kind: String,
+    /// The object's id.
+    pub object_id: String,
+    /// The order's own code.
+    pub reference: Option<String>,
+    /// Why: a stable word.
+    pub code: String,
+    /// Why: for people.
+    pub reason: String,
+    /// Attempts used up.
+    pub attempts: i64,
+    /// The other side's last answer, redacted.
+    pub last_answer: Option<String>,
+    /// When the event was received.
+    pub received_at: Millis,
+    /// When the letter was filed.
+    pub filed_at: Millis,
+    /// open, replayed, superseded, discarded.
+    pub state: String,
+}
+
+/// Which letters to list.
+#[derive(Clone, Debug, Default)]
+pub struct DeadFilter {
+    /// Only this connection's.
+    pub connection: Option<String>,
+    /// Only this code.
+    pub code: Option<String>,
+    /// Received since.
+    pub since: Option<Millis>,
+    /// An order code, an object id, or the start of an event id.
+    pub search: Option<String>,
+    /// Only this state; `open` where none is given.
+    pub state: Option<String>,
+    /// At most so many.
+    pub limit: i64,
+}
+
+const COLUMNS: &str =
+    "event_id, run, connection, source, topic, kind, object_id, reference, code, reason, attempts, last_answer, received_at, filed_at, state";
+
+/// Why an event is given up.
+#[derive(Clone, Copy, Debug)]
+pub struct Verdict<'a> {
+    /// A stable word.
+    pub code: &'a str,
+    /// For people.
+    pub reason: &'a str,
+    /// The other side's last answer, redacted.
+    pub last_answer: Option<&'a str>,
+}
+
+impl Store {
+    /// Files a letter; filing it again changes nothing.
+    pub async fn file_letter(&self, tx: &mut Tx, event: &Event, verdict: Verdict<'_>) -> Result<(), StoreError> {
+        sqlx::query(
+            "insert into dead_letters (event_id, run, connection, source, topic, kind, object_id, reference, code, reason, attempts, last_answer, attributes, body, received_at, filed_at, state)
+             values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, 'open') on conflict (event_id, run) do nothing",
+        )
+        .bind(event.id.to_string())
+        .bind(i64::from(event.run))
+        .bind(&event.key.connection)
+        .bind(event.key.source.as_str())
+        .bind(&event.topic)
+        .bind(event.key.kind.as_str())
+        .bind(&event.key.object_id)
+        .bind(&event.reference)
+        .bind(verdict.code)
+        .bind(verdict.reason)
+        .bind(i64::from(event.attempts))
+        .bind(verdict.last_answer)
+        .bind(event.attributes())
+        .bind(event.body.to_vec())
+        .bind(event.received_at)
+        .bind(self.clock.now())
+        .execute(&mut **tx)
+        .await?;
+        Ok(())
+    }
+
+    /// Marks the open letters of an object as superseded: a later event of it was settled.
+    pub async fn supersede_letters(&self, tx: &mut Tx, key: &ObjectKey) -> Result<(), StoreError> {
+        sqlx::query("update dead_letters set state = 'superseded' where connection = $1 and source = $2 and kind = $3 and object_id = $4 and state in ('open', 'replayed')")
+            .bind(&key.connection)
+            .bind(key.source.as_str())
+            .bind(key.kind.as_str())
+            .bind(&key.object_id)
+            .execute(&mut **tx)
+            .await?;
+        Ok(())
+    }
+
+    /// Lists letters, newest first.
+    pub async fn list_letters(&self, filter: &DeadFilter) -> Result<Vec<DeadLetter>, StoreError> {
+        let mut sql = sqlx::QueryBuilder::<sqlx::Any>::new(format!("select {COLUMNS} from dead_letters where state = "));
+        sql.push_bind(filter.state.clone().unwrap_or_else(|| "open".to_owned()));
+        for (column, value) in [("connection", &filter.connection), ("code", &filter.code)] {
+            if let Some(value) = value {
+                sql.push(format!(" and {column} = ")).push_bind(value.clone());
+            }
+        }
+        if let Some(since) = filter.since {
+            sql.push(" and received_at >= ").push_bind(since);
+        }
+        if let Some(search) = &filter.search {
+            sql.push(" and (reference = ").push_bind(search.clone());
+            sql.push(" or object_id = ").push_bind(search.clone());
+            sql.push(" or (event_id >= ").push_bind(search.clone());
+            sql.push(" and event_id < ").push_bind(format!("{search}g")).push("))");
+        }
+        sql.push(" order by filed_at desc limit ").push_bind(filter.limit);
+        Ok(sql.build_query_as().fetch_all(&self.read).await?)
+    }
+
+    /// A letter's event, whole.
+    pub async fn letter_event(&self, event_id: &str, run: i64) -> Result<Option<Event>, StoreError> {
+        let row: Option<(String, Vec<u8>)> = sqlx::query_as("select attributes, body from dead_letters where event_id = $1 and run = $2")
+            .bind(event_id)
+            .bind(run)
+            .fetch_optional(&self.read)
+            .await?;
+        row.map(|(attributes, body)| Event::restore(&attributes, Bytes::from(body)).map_err(|error| StoreError::corrupt("dead letter", error))).transpose()
+    }
+
+    /// Changes an open letter's state. Returns whether it was open.
+    pub async fn set_letter_state(&self, tx: &mut Tx, event_id: &str, run: i64, state: &str) -> Result<bool, StoreError> {
+        let done = sqlx::query("update dead_letters set state = $3 where event_id = $1 and run = $2 and state = 'open'")
+            .bind(event_id)
+            .bind(run)
+            .bind(state)
+            .execute(&mut **tx)
+            .await?;
+        Ok(done.rows_affected() > 0)
+    }
+
+    /// How many open letters there are, by code.
+    pub async fn letter_counts(&self) -> Result<Vec<(String, i64)>, StoreError> {
+        Ok(sqlx::query_as("select code, count(*) from dead_letters where state = 'open' group by code").fetch_all(&self.read).await?)
+    }
+
+    /// Puts a mark on a redelivered event before it runs alone; returns how many it has now.
+    pub async fn mark_poison(&self, event_id: &str) -> Result<i64, StoreError> {
+        let marks: (i64,) = sqlx::query_as(
+            "insert into poison_marks (event_id, marks, marked_at) values ($1, 1, $2) on conflict (event_id) do update set marks = poison_marks.marks + 1, marked_at = excluded.marked_at returning marks",
+        )
+        .bind(event_id)
+        .bind(self.clock.now())
+        .fetch_one(&self.write)
+        .await?;
+        Ok(marks.0)
+    }
+
+    /// Takes the marks off an event that was settled.
+    pub async fn clear_poison(&self, tx: &mut Tx, event_id: &str) -> Result<(), StoreError> {
+        sqlx::query("delete from poison_marks where event_id = $1").bind(event_id).execute(&mut **tx).await?;
+        Ok(())
+    }
+}

@@ -1,0 +1,264 @@
+//! Links: two ids, one a side, that are the same thing.
+
+use std::fmt;
+
+use serde::Serialize;
+
+use super::{Store, StoreError, Tx};
+use crate::domain::clock::Millis;
+use crate::domain::event::words;
+
+words! {
+    /// What a link joins.
+    LinkKind {
+        /// A Sapo variant and a channel product.
+        Product = "product",
+        /// A category.
+        Category = "category",
+        /// A customer.
+        Customer = "customer",
+        /// An order.
+        Order = "order",
+    }
+}
+
+words! {
+    /// The state the owner sees.
+    LinkState {
+        /// Đã liên kết.
+        Linked = "linked",
+        /// Lỗi liên kết.
+        Error = "error",
+    }
+}
+
+/// A link with what is known of both sides.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, sqlx::FromRow)]
+pub struct Link {
+    /// The connection.
+    pub connection: String,
+    /// [`LinkKind`] as a word.
+    pub kind: String,
+    /// The id on Sapo.
+    pub sapo_id: String,
+    /// The id on the channel.
+    pub channel_id: String,
+    /// A variant's product.
+    pub sapo_parent: Option<String>,
+    /// SKU, phone (E.164), order code or category name.
+    pub natural_key: String,
+    /// [`LinkState`] as a word.
+    pub state: String,
+    /// Why it is in error: a stable word.
+    pub code: Option<String>,
+    /// Why it is in error: for people.
+    pub reason: Option<String>,
+    /// The owned fields pushed last, as JSON.
+    pub pushed: Option<String>,
+    /// An order's last known stage on Sapo.
+    pub sapo_state: Option<String>,
+    /// An order's last known stage on the channel.
+    pub channel_state: Option<String>,
+    /// An order's total.
+    pub total: Option<String>,
+    /// 1 where the channel's payment was recorded on Sapo.
+    pub paid: i64,
+    /// When it was made.
+    pub created_at: Millis,
+    /// When it changed.
+    pub updated_at: Millis,
+}
+
+impl Link {
+    /// A new link in good order.
+    pub fn new(connection: &str, kind: LinkKind, sapo_id: &str, channel_id: &str, natural_key: &str) -> Self {
+        Self {
+            connection: connection.to_owned(),
+            kind: kind.as_str().to_owned(),
+            sapo_id: sapo_id.to_owned(),
+            channel_id: channel_id.to_owned(),
+            sapo_parent: None,
+            natural_key: natural_key.to_owned(),
+            state: LinkState::Linked.as_str().to_owned(),
+            code: None,
+            reason: None,
+            pushed: None,
+            sapo_state: None,
+            channel_state: None,
+            total: None,
+            paid: 0,
+            created_at: 0,
+            updated_at: 0,
+        }
+    }
+
+    /// Puts it in error, with why.
+    pub fn fail(&mut self, code: &str, reason: impl Into<String>) {
+        LinkState::Error.as_str().clone_into(&mut self.state);
+        self.code = Some(code.to_owned());
+        self.reason = Some(reason.into());
+    }
+
+    /// Puts it in good order.
+    pub fn mend(&mut self) {
+        LinkState::Linked.as_str().clone_into(&mut self.state);
+        self.code = None;
+        self.reason = None;
+    }
+}
+
+/// Which links to list.
+#[derive(Clone, Debug, Default)]
+pub struct LinkFilter {
+    /// Only this connection's.
+    pub connection: Option<String>,
+    /// Only this kind.
+    pub kind: Option<LinkKind>,
+    /// Only this state.
+    pub state: Option<LinkState>,
+    /// Only this SKU, phone or code.
+    pub key: Option<String>,
+    /// The natural key or an id starts with this.
+    pub search: Option<String>,
+    /// At most so many.
+    pub limit: i64,
+}
+
+const COLUMNS: &str = "connection, kind, sapo_id, channel_id, sapo_parent, natural_key, state, code, reason, pushed, sapo_state, channel_state, total, paid, created_at, updated_at";
+
+macro_rules! select {
+    ($rest:literal) => {
+        sqlx::query_as::<_, Link>(concat!(
+            "select connection, kind, sapo_id, channel_id, sapo_parent, natural_key, state, code, reason, pushed, sapo_state, channel_state, total, paid, created_at, updated_at from links ",
+            $rest
+        ))
+    };
+}
+
+impl Store {
+    /// The link of an object of Sapo.
+    pub async fn link_by_sapo(&self, connection: &str, kind: LinkKind, sapo_id: &str) -> Result<Option<Link>, StoreError> {
+        let query = select!("where connection = $1 and kind = $2 and sapo_id = $3");
+        Ok(query.bind(connection).bind(kind.as_str()).bind(sapo_id).fetch_optional(&self.read).await?)
+    }
+
+    /// The link of an object of the channel.
+    pub async fn link_by_channel(&self, connection: &str, kind: LinkKind, channel_id: &str) -> Result<Option<Link>, StoreError> {
+        let query = select!("where connection = $1 and kind = $2 and channel_id = $3");
+        Ok(query.bind(connection).bind(kind.as_str()).bind(channel_id).fetch_optional(&self.read).await?)
+    }
+
+    /// The links with a natural key.
+    pub async fn links_by_key(&self, connection: &str, kind: LinkKind, key: &str) -> Result<Vec<Link>, StoreError> {
+        let query = select!("where connection = $1 and kind = $2 and natural_key = $3 order by created_at limit 20");
+        Ok(query.bind(connection).bind(kind.as_str()).bind(key).fetch_all(&self.read).await?)
+    }
+
+    /// The links of a product's variants.
+    pub async fn links_of_product(&self, connection: &str, product_id: &str) -> Result<Vec<Link>, StoreError> {
+        let query = select!("where connection = $1 and kind = 'product' and sapo_parent = $2");
+        Ok(query.bind(connection).bind(product_id).fetch_all(&self.read).await?)
+    }
+
+    /// A page of links, in the order of their Sapo ids; `after` is the last id of the page before.
+    pub async fn links_page(&self, connection: &str, kind: LinkKind, after: &str, limit: i64) -> Result<Vec<Link>, StoreError> {
+        let query = select!("where connection = $1 and kind = $2 and sapo_id > $3 order by sapo_id limit $4");
+        Ok(query.bind(connection).bind(kind.as_str()).bind(after).bind(limit).fetch_all(&self.read).await?)
+    }
+
+    /// Writes a link, new or changed. A channel object that is linked to another Sapo object already is refused.
+    pub async fn put_link(&self, tx: &mut Tx, link: &Link) -> Result<(), StoreError> {
+        let now = self.clock.now();
+        sqlx::query(
+            "insert into links (connection, kind, sapo_id, channel_id, sapo_parent, natural_key, state, code, reason, pushed, sapo_state, channel_state, total, paid, created_at, updated_at)
+             values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $15)
+             on conflict (connection, kind, sapo_id) do update set channel_id = excluded.channel_id, sapo_parent = excluded.sapo_parent,
+               natural_key = excluded.natural_key, state = excluded.state, code = excluded.code, reason = excluded.reason, pushed = excluded.pushed,
+               sapo_state = excluded.sapo_state, channel_state = excluded.channel_state, total = excluded.total,
+               paid = case when excluded.paid > links.paid then excluded.paid else links.paid end, updated_at = excluded.updated_at",
+        )
+        .bind(&link.connection)
+        .bind(&link.kind)
+        .bind(&link.sapo_id)
+        .bind(&link.channel_id)
+        .bind(&link.sapo_parent)
+        .bind(&link.natural_key)
+        .bind(&link.state)
+        .bind(&link.code)
+        .bind(&link.reason)
+        .bind(&link.pushed)
+        .bind(&link.sapo_state)
+        .bind(&link.channel_state)
+        .bind(&link.total)
+        .bind(link.paid)
+        .bind(now)
+        .execute(&mut **tx)
+        .await?;
+        Ok(())
+    }
+
+    /// Records an order's last known stages; `None` leaves a side as it is.
+    pub async fn set_order_states(&self, connection: &str, sapo_id: &str, sapo: Option<&str>, channel: Option<&str>) -> Result<(), StoreError> {
+        sqlx::query(
+            "update links set sapo_state = coalesce($3, sapo_state), channel_state = coalesce($4, channel_state), updated_at = $5
+             where connection = $1 and kind = 'order' and sapo_id = $2",
+        )
+        .bind(connection)
+        .bind(sapo_id)
+        .bind(sapo)
+        .bind(channel)
+        .bind(self.clock.now())
+        .execute(&self.write)
+        .await?;
+        Ok(())
+    }
+
+    /// Marks that the channel's payment stands on Sapo.
+    pub async fn set_order_paid(&self, connection: &str, sapo_id: &str) -> Result<(), StoreError> {
+        sqlx::query("update links set paid = 1, updated_at = $3 where connection = $1 and kind = 'order' and sapo_id = $2")
+            .bind(connection)
+            .bind(sapo_id)
+            .bind(self.clock.now())
+            .execute(&self.write)
+            .await?;
+        Ok(())
+    }
+
+    /// Puts a link in error, or in good order again with `None`.
+    pub async fn set_link_error(&self, link: &Link, error: Option<(&str, &str)>) -> Result<(), StoreError> {
+        let state = if error.is_some() { LinkState::Error } else { LinkState::Linked };
+        sqlx::query("update links set state = $4, code = $5, reason = $6, updated_at = $7 where connection = $1 and kind = $2 and sapo_id = $3")
+            .bind(&link.connection)
+            .bind(&link.kind)
+            .bind(&link.sapo_id)
+            .bind(state.as_str())
+            .bind(error.map(|(code, _)| code))
+            .bind(error.map(|(_, reason)| reason))
+            .bind(self.clock.now())
+            .execute(&self.write)
+            .await?;
+        Ok(())
+    }
+
+    /// Lists links.
+    pub async fn list_links(&self, filter: &LinkFilter) -> Result<Vec<Link>, StoreError> {
+        let mut sql = sqlx::QueryBuilder::<sqlx::Any>::new(format!("select {COLUMNS} from links where 1 = 1"));
+        for (column, value) in [
+            ("connection", filter.connection.as_deref()),
+            ("kind", filter.kind.map(LinkKind::as_str)),
+            ("state", filter.state.map(LinkState::as_str)),
+            ("natural_key", filter.key.as_deref()),
+        ] {
+            if let Some(value) = value {
+                sql.push(format!(" and {column} = ")).push_bind(value.to_owned());
+            }
+        }
+        if let Some(search) = &filter.search {
+            sql.push(" and (natural_key = ").push_bind(search.clone());
+            sql.push(" or sapo_id = ").push_bind(search.clone());
+            sql.push(" or channel_id = ").push_bind(search.clone()).push(")");
+        }
+        sql.push(" order by connection, kind, natural_key limit ").push_bind(filter.limit);
+        Ok(sql.build_query_as().fetch_all(&self.read).await?)
+    }
+}

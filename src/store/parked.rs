@@ -1,0 +1,300 @@
+//! Parked rows: one per connection and object, the newest state wins.
+
+use bytes::Bytes;
+use serde::Serialize;
+
+use super::{Store, StoreError, Tx};
+use crate::domain::clock::Millis;
+use crate::domain::event::{Event, ObjectKey, Shape};
+use crate::domain::outcome::Cause;
+
+/// A parked row, without its payload.
+#[derive(Clone, Debug, Serialize, sqlx::FromRow)]
+pub struct ParkedRow {
+    /// The event's id.
+    #[serde(rename = "id")]
+    pub event_id: String,
+    /// Its connection.
+    pub connection: String,
+    /// The system it came from.
+    pub source: String,
+    /// Its kind.
+    pub kind: String,
+    /// The object's id.
+    pub object_id: String,
+    /// Raised by every change of the row.
+    pub generation: i64,
+    /// [`Cause`] as a word.
+    #[serde(rename = "code")]
+    pub cause: String,
+    /// What ends the cause.
+    pub cause_key: Option<String>,
+    /// For people.
+    pub reason: String,
+    /// Attempts used up by this content.
+    pub attempts: i64,
+    /// Since when the object waits.
+    pub first_parked_at: Millis,
+    /// When it is looked at again at the latest.
+    pub due_at: Millis,
+}
+
+/// What is to be parked.
+#[derive(Clone, Debug)]
+pub struct ToPark<'a> {
+    /// The event.
+    pub event: &'a Event,
+    /// The account it waits for.
+    pub account: &'a str,
+    /// 0 orders, 1 products, 2 customers, 3 imports: released in this order.
+    pub class: i64,
+    /// Why.
+    pub cause: Cause,
+    /// What ends the cause.
+    pub cause_key: Option<&'a str>,
+    /// For people.
+    pub reason: &'a str,
+    /// When it is looked at again at the latest.
+    pub due_at: Millis,
+}
+
+/// A row ready to be released.
+#[derive(Clone, Debug)]
+pub struct Due {
+    /// The event, as it will be published.
+    pub event: Event,
+    /// The row's generation when it was read: it is deleted only if that has not changed.
+    pub generation: i64,
+    /// The account it waits for.
+    pub account: String,
+    /// Its class.
+    pub class: i64,
+}
+
+#[derive(sqlx::FromRow)]
+struct DueRow {
+    attributes: String,
+    body: Vec<u8>,
+    generation: i64,
+    account: String,
+    class: i64,
+    cause: String,
+    attempts: i64,
+    first_parked_at: Millis,
+}
+
+impl Store {
+    /// Parks an event, or joins the row of its object. The newest state wins; where two states cannot be ordered,
+    /// the row says that the object is read anew.
+    pub async fn park(&self, tx: &mut Tx, park: &ToPark<'_>) -> Result<(), StoreError> {
+        let key = &park.event.key;
+        let before: Option<(String, Vec<u8>, Option<Millis>, String)> = sqlx::query_as(
+            "select attributes, body, version, event_id from parked where connection = $1 and source = $2 and kind = $3 and object_id = $4",
+        )
+        .bind(&key.connection)
+        .bind(key.source.as_str())
+        .bind(key.kind.as_str())
+        .bind(&key.object_id)
+        .fetch_optional(&mut **tx)
+        .await?;
+        let mut event = park.event.clone();
+        if let Some((attributes, body, ..)) = before {
+            let known = Event::restore(&attributes, Bytes::from(body)).map_err(|error| StoreError::corrupt("parked row", error))?;
+            event = newest(known, event);
+        }
+        sqlx::query(
+            "insert into parked (connection, source, kind, object_id, generation, event_id, attributes, body, version, account, class, cause, cause_key, reason, attempts, first_parked_at, due_at)
+             values ($1, $2, $3, $4, 1, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)
+             on conflict (connection, source, kind, object_id) do update set generation = parked.generation + 1, event_id = excluded.event_id,
+               attributes = excluded.attributes, body = excluded.body, version = excluded.version, account = excluded.account, class = excluded.class,
+               cause = excluded.cause, cause_key = excluded.cause_key, reason = excluded.reason, attempts = excluded.attempts, due_at = excluded.due_at",
+        )
+        .bind(&key.connection)
+        .bind(key.source.as_str())
+        .bind(key.kind.as_str())
+        .bind(&key.object_id)
+        .bind(event.id.to_string())
+        .bind(event.attributes())
+        .bind(event.body.to_vec())
+        .bind(event.version)
+        .bind(park.account)
+        .bind(park.class)
+        .bind(park.cause.as_str())
+        .bind(park.cause_key)
+        .bind(park.reason)
+        .bind(i64::from(event.attempts))
+        .bind(event.parked_since.unwrap_or_else(|| self.clock.now()))
+        .bind(park.due_at)
+        .execute(&mut **tx)
+        .await?;
+        Ok(())
+    }
+
+    /// The row of an object.
+    pub async fn parked(&self, key: &ObjectKey) -> Result<Option<ParkedRow>, StoreError> {
+        Ok(sqlx::query_as(
+            "select event_id, connection, source, kind, object_id, generation, cause, cause_key, reason, attempts, first_parked_at, due_at
+             from parked where connection = $1 and source = $2 and kind = $3 and object_id = $4",
+        )
+        .bind(&key.connection)
+        .bind(key.source.as_str())
+        .bind(key.kind.as_str())
+        .bind(&key.object_id)
+        .fetch_optional(&self.read)
+        .await?)
+    }
+
+    /// Deletes the row of an object that is settled, unless it holds a newer event.
+    pub async fn unpark(&self, tx: &mut Tx, event: &Event) -> Result<(), StoreError> {
+        sqlx::query("delete from parked where connection = $1 and source = $2 and kind = $3 and object_id = $4 and event_id <= $5")
+            .bind(&event.key.connection)
+            .bind(event.key.source.as_str())
+            .bind(event.key.kind.as_str())
+            .bind(&event.key.object_id)
+            .bind(event.id.to_string())
+            .execute(&mut **tx)
+            .await?;
+        Ok(())
+    }
+
+    /// The accounts that have due rows.
+    pub async fn due_accounts(&self) -> Result<Vec<String>, StoreError> {
+        let rows: Vec<(String,)> = sqlx::query_as("select distinct account from parked where due_at <= $1").bind(self.clock.now()).fetch_all(&self.read).await?;
+        Ok(rows.into_iter().map(|row| row.0).collect())
+    }
+
+    /// When the next row is due.
+    pub async fn next_due(&self) -> Result<Option<Millis>, StoreError> {
+        let row: (Option<Millis>,) = sqlx::query_as("select min(due_at) from parked").fetch_one(&self.read).await?;
+        Ok(row.0)
+    }
+
+    /// Due rows of an account: orders first, then by age.
+    pub async fn due(&self, account: &str, class_from: i64, class_to: i64, limit: i64) -> Result<Vec<Due>, StoreError> {
+        let rows: Vec<DueRow> = sqlx::query_as(
+            "select attributes, body, generation, account, class, cause, attempts, first_parked_at from parked
+             where account = $1 and due_at <= $2 and class >= $3 and class <= $4 order by class, first_parked_at limit $5",
+        )
+        .bind(account)
+        .bind(self.clock.now())
+        .bind(class_from)
+        .bind(class_to)
+        .bind(limit)
+        .fetch_all(&self.read)
+        .await?;
+        rows.into_iter().map(due).collect()
+    }
+
+    /// Deletes a released row, unless it changed since it was read.
+    pub async fn released(&self, due: &Due) -> Result<(), StoreError> {
+        let key = &due.event.key;
+        sqlx::query("delete from parked where connection = $1 and source = $2 and kind = $3 and object_id = $4 and generation = $5")
+            .bind(&key.connection)
+            .bind(key.source.as_str())
+            .bind(key.kind.as_str())
+            .bind(&key.object_id)
+            .bind(due.generation)
+            .execute(&self.write)
+            .await?;
+        Ok(())
+    }
+
+    /// Makes the rows due that wait for a cause which is gone. Returns how many.
+    pub async fn bring_forward(&self, connection: &str, cause_key: &str) -> Result<u64, StoreError> {
+        let done = sqlx::query("update parked set due_at = $3, generation = generation + 1 where connection = $1 and cause_key = $2 and due_at > $3")
+            .bind(connection)
+            .bind(cause_key)
+            .bind(self.clock.now())
+            .execute(&self.write)
+            .await?;
+        Ok(done.rows_affected())
+    }
+
+    /// Makes rows due now: all of a connection, those of a cause, or one object's. Returns how many.
+    pub async fn release_now(&self, connection: Option<&str>, cause: Option<&str>, object_id: Option<&str>) -> Result<u64, StoreError> {
+        let mut sql = sqlx::QueryBuilder::<sqlx::Any>::new("update parked set generation = generation + 1, due_at = ");
+        sql.push_bind(self.clock.now()).push(" where 1 = 1");
+        for (column, value) in [("connection", connection), ("cause", cause), ("object_id", object_id)] {
+            if let Some(value) = value {
+                sql.push(format!(" and {column} = ")).push_bind(value.to_owned());
+            }
+        }
+        Ok(sql.build().execute(&self.write).await?.rows_affected())
+    }
+
+    /// Lists parked rows, the longest waiting first.
+    pub async fn list_parked(&self, connection: Option<&str>, cause: Option<&str>, search: Option<&str>, limit: i64) -> Result<Vec<ParkedRow>, StoreError> {
+        let mut sql = sqlx::QueryBuilder::<sqlx::Any>::new(
+            "select event_id, connection, source, kind, object_id, generation, cause, cause_key, reason, attempts, first_parked_at, due_at from parked where 1 = 1",
+        );
+        for (column, value) in [("connection", connection), ("cause", cause), ("object_id", search)] {
+            if let Some(value) = value {
+                sql.push(format!(" and {column} = ")).push_bind(value.to_owned());
+            }
+        }
+        sql.push(" order by first_parked_at limit ").push_bind(limit);
+        Ok(sql.build_query_as().fetch_all(&self.read).await?)
+    }
+
+    /// How many rows wait for which cause, and since when the oldest does.
+    pub async fn parked_counts(&self) -> Result<Vec<(String, i64, Millis)>, StoreError> {
+        Ok(sqlx::query_as("select cause, count(*), min(first_parked_at) from parked group by cause").fetch_all(&self.read).await?)
+    }
+}
+
+fn due(row: DueRow) -> Result<Due, StoreError> {
+    let mut event = Event::restore(&row.attributes, Bytes::from(row.body)).map_err(|error| StoreError::corrupt("parked row", error))?;
+    event.attempts = u32::try_from(row.attempts).unwrap_or(u32::MAX);
+    event.parked_since = Some(row.first_parked_at);
+    if Cause::from_word(&row.cause) != Some(Cause::Throttled) {
+        event.read |= event.shape == Shape::Whole;
+    }
+    Ok(Due { event, generation: row.generation, account: row.account, class: row.class })
+}
+
+/// The newer of two states of one object. Where they cannot be ordered the later arrival stays, to be read anew;
+/// a deletion is kept as a tombstone until a read says otherwise.
+fn newest(known: Event, mut arriving: Event) -> Event {
+    arriving.parked_since = known.parked_since.or(arriving.parked_since);
+    arriving.force |= known.force;
+    if known.id == arriving.id {
+        return arriving;
+    }
+    if known.shape == Shape::Gone || arriving.shape == Shape::Gone {
+        let mut gone = if arriving.shape == Shape::Gone { arriving } else { known };
+        gone.read = true;
+        return gone;
+    }
+    match (known.version, arriving.version) {
+        (Some(old), Some(new)) if new > old && !arriving.must_be_read() => arriving,
+        (Some(old), Some(new)) if new < old && !known.must_be_read() && !arriving.must_be_read() => Event { parked_since: arriving.parked_since, force: arriving.force, ..known },
+        _ => {
+            arriving.read = true;
+            arriving
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::event::{Kind, System};
+
+    fn event(version: Option<Millis>, shape: Shape) -> Event {
+        let key = ObjectKey { connection: "c".into(), source: System::Omni, kind: Kind::Product, object_id: "1".into() };
+        let mut event = Event::new(key, "s", "products/update", shape, 0, Bytes::new());
+        event.version = version;
+        event
+    }
+
+    #[test]
+    fn the_newest_whole_state_wins_and_ties_are_read() {
+        let (old, new) = (event(Some(1), Shape::Whole), event(Some(2), Shape::Whole));
+        assert_eq!(newest(old.clone(), new.clone()).id, new.id);
+        assert_eq!(newest(new.clone(), old.clone()).id, new.id);
+        assert!(!newest(new.clone(), old.clone()).read);
+        assert!(newest(new.clone(), event(Some(2), Shape::Whole)).read);
+        assert!(newest(new.clone(), event(None, Shape::Partial)).read);
+        assert_eq!(newest(event(Some(1), Shape::Gone), new).shape, Shape::Gone);
+    }
+}

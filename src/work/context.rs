@@ -1,0 +1,235 @@
+//! What a worker works with, and one run of one event.
+
+use std::collections::HashSet;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use crate::broker::{Broker, BrokerError};
+use crate::destination::{AbahaClient, CallError, CallLog, Class, ClientError, Http, Limits, OmniClient};
+use crate::domain::clock::Clock;
+use crate::domain::connection::Connection;
+use crate::domain::event::{Event, Kind};
+use crate::domain::outcome::{Cause, Outcome};
+use crate::store::cache::SnapshotCache;
+use crate::store::connections::{ConnectionAccount, StoreAccount};
+use crate::store::ledger::Step;
+use crate::store::objects::Settled;
+use crate::store::{Store, StoreError};
+
+/// How long an intent is held; longer than any call's deadline.
+pub const LEASE: Duration = Duration::from_secs(45);
+
+/// What a worker works with.
+#[derive(Clone)]
+pub struct Context {
+    /// State.
+    pub store: Store,
+    /// Where events come from and go to.
+    pub broker: Arc<dyn Broker>,
+    /// Connections.
+    pub snapshot: SnapshotCache,
+    /// The one sender.
+    pub http: Http,
+    /// The accounts' buckets.
+    pub limits: Limits,
+    /// Time.
+    pub clock: Clock,
+    /// Waiting times between attempts.
+    pub schedule: Vec<Duration>,
+    /// How long after an unknown outcome it is looked up.
+    pub settle_after: Duration,
+    /// How often a cause is looked at again.
+    pub recheck: Duration,
+    /// This process, as the owner of leases.
+    pub owner: String,
+    /// The accounts that are seen to fail just now.
+    pub failing: Failing,
+}
+
+/// The accounts whose last call failed: a call that works opens them again.
+pub type Failing = Arc<Mutex<HashSet<String>>>;
+
+/// Why a run ends before its last line.
+#[derive(Debug)]
+pub enum Halt {
+    /// With an outcome.
+    Outcome(Outcome),
+    /// A call failed.
+    Call(CallError),
+    /// The state database is away: nothing is settled.
+    Store(StoreError),
+}
+
+impl From<CallError> for Halt {
+    fn from(error: CallError) -> Self {
+        Self::Call(error)
+    }
+}
+
+impl From<StoreError> for Halt {
+    fn from(error: StoreError) -> Self {
+        Self::Store(error)
+    }
+}
+
+impl From<sqlx::Error> for Halt {
+    fn from(error: sqlx::Error) -> Self {
+        Self::Store(error.into())
+    }
+}
+
+impl From<Outcome> for Halt {
+    fn from(outcome: Outcome) -> Self {
+        Self::Outcome(outcome)
+    }
+}
+
+/// One run of one event, for one connection.
+pub struct Run<'a> {
+    /// The worker's.
+    pub context: &'a Context,
+    /// The event.
+    pub event: &'a Event,
+    /// The connection with its secrets.
+    pub account: Arc<ConnectionAccount>,
+    /// The store's API.
+    pub omni: OmniClient,
+    /// The channel's API.
+    pub abaha: AbahaClient,
+    /// Nothing is written on either side, nor here: a plan.
+    pub dry: bool,
+    /// Every call it makes.
+    pub calls: CallLog,
+    notes: Mutex<Notes>,
+}
+
+#[derive(Default)]
+struct Notes {
+    steps: Vec<Step>,
+    settled: Option<Settled>,
+    follow_ups: Vec<Event>,
+}
+
+/// What a run leaves behind, besides its outcome.
+pub struct Left {
+    /// Its story.
+    pub steps: Vec<Step>,
+    /// The object's state, to be remembered once settled.
+    pub settled: Option<Settled>,
+    /// Events that follow from it.
+    pub follow_ups: Vec<Event>,
+    /// The account of its last call, where it made one.
+    pub last_account: Option<String>,
+}
+
+impl Left {
+    /// Nothing.
+    pub fn nothing() -> Self {
+        Self { steps: Vec::new(), settled: None, follow_ups: Vec::new(), last_account: None }
+    }
+}
+
+impl<'a> Run<'a> {
+    /// Makes a run with clients for its connection.
+    pub fn new(context: &'a Context, event: &'a Event, store: &StoreAccount, account: Arc<ConnectionAccount>, dry: bool) -> Result<Self, ClientError> {
+        let calls = CallLog::new();
+        let class = class(event);
+        let mut omni = OmniClient::new(&context.http, &store.alias, store.access_token.clone(), store.base_url.as_deref())?.recording(calls.clone()).class(class);
+        let mut abaha = AbahaClient::new(&context.http, &account.connection.site, account.token.clone(), account.base_url.as_deref())?.recording(calls.clone()).class(class);
+        if dry {
+            (omni, abaha) = (omni.dry(), abaha.dry());
+        }
+        let omni = omni.branch(account.connection.settings.branch);
+        Ok(Self { context, event, account, omni, abaha, dry, calls, notes: Mutex::default() })
+    }
+
+    /// The connection.
+    pub fn connection(&self) -> &Connection {
+        &self.account.connection
+    }
+
+    /// The connection's name.
+    pub fn name(&self) -> &str {
+        &self.account.connection.name
+    }
+
+    /// State.
+    pub fn store(&self) -> &Store {
+        &self.context.store
+    }
+
+    fn notes(&self) -> std::sync::MutexGuard<'_, Notes> {
+        self.notes.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Adds a step to the story.
+    pub fn step(&self, step: &str, text: impl Into<String>) {
+        let step = Step { at: self.context.clock.now(), step: step.to_owned(), text: text.into() };
+        self.notes().steps.push(step);
+    }
+
+    /// Says which state of the object this run applies.
+    pub fn applies(&self, state: Settled) {
+        self.notes().settled = Some(state);
+    }
+
+    /// Adds an event to be published once this one is settled.
+    pub fn follow_up(&self, event: Event) {
+        self.notes().follow_ups.push(event);
+    }
+
+    /// What the run leaves behind.
+    pub fn left(self) -> Left {
+        let mut notes = self.notes.into_inner().unwrap_or_else(PoisonError::into_inner);
+        let mut last_account = None;
+        for call in self.calls.take() {
+            last_account = Some(call.account.clone());
+            let status = call.status.map_or_else(|| "no answer".to_owned(), |status| status.to_string());
+            let text = format!("{} {} at {}: {status}, {} ({} ms)", call.method, call.path, call.account, call.outcome, call.milliseconds);
+            notes.steps.push(Step { at: call.at, step: "call".to_owned(), text });
+        }
+        notes.steps.sort_by_key(|step| step.at);
+        Left { steps: notes.steps, settled: notes.settled, follow_ups: notes.follow_ups, last_account }
+    }
+}
+
+/// The class of an event's calls: a job's come last.
+pub fn class(event: &Event) -> Class {
+    match event.key.kind {
+        _ if event.job.is_some() => Class::Bulk,
+        Kind::Order | Kind::Shop => Class::Order,
+        Kind::Product => Class::Product,
+        Kind::Customer => Class::Customer,
+    }
+}
+
+/// What a failed call means for its event.
+pub fn outcome_of(error: CallError) -> Outcome {
+    let answer = error.answer().map(ToOwned::to_owned);
+    match error {
+        CallError::Throttled { until } => Outcome::Parked {
+            cause: Cause::Throttled,
+            cause_key: None,
+            reason: "the shop's API limit is used up for now; it goes by itself".to_owned(),
+            due: Some(until),
+        },
+        CallError::Failing { code, not_before, .. } => {
+            Outcome::Failing { code, reason: "the other side, or the way to it, is failing; it is tried again".to_owned(), last_answer: answer, not_before }
+        }
+        CallError::Unauthorised { .. } => Outcome::parked(
+            Cause::Setup,
+            Some("access".to_owned()),
+            "the API does not accept the access token: get a new one from the shop and run `sapo-sync connect apply`",
+        ),
+        CallError::DryRun { would } => Outcome::done("planned", would),
+        CallError::Refused { code, message, .. } => Outcome::Dead { code, reason: format!("the other side refused: {message}"), last_answer: answer },
+        CallError::AlreadySo { message } => Outcome::done("already_so", message),
+        CallError::NotFound { what } => Outcome::Dead { code: "not_found", reason: format!("{what} is not there (any more)"), last_answer: answer },
+    }
+}
+
+impl From<BrokerError> for Halt {
+    fn from(error: BrokerError) -> Self {
+        Self::Outcome(Outcome::Failing { code: error.code(), reason: error.to_string(), last_answer: None, not_before: None })
+    }
+}

@@ -1,0 +1,64 @@
+//! The keeper: files dead letters, and keeps the gauges.
+
+use std::time::Duration;
+
+use tokio_util::sync::CancellationToken;
+
+use super::context::Context;
+use crate::broker::BrokerError;
+use crate::store::StoreError;
+use crate::store::dead_letters::Verdict;
+
+/// Files what lies in the dead-letter queue, once by event and run, until stopped.
+pub async fn file_dead_letters(context: Context, stop: CancellationToken) -> Result<(), BrokerError> {
+    let mut consumer = context.broker.consume_dead().await?;
+    while let Some(taken) = stop.run_until_cancelled(consumer.next(64)).await {
+        for delivery in taken? {
+            let filed = async {
+                let mut tx = context.store.begin().await?;
+                // Already filed with its reason where a worker gave it up; this is for what no worker could speak of.
+                let verdict = Verdict { code: "undeliverable", reason: "the queue gave it up: its workers died or never answered", last_answer: None };
+                context.store.file_letter(&mut tx, delivery.event(), verdict).await?;
+                tx.commit().await.map_err(StoreError::from)
+            };
+            match filed.await {
+                Ok(()) => delivery.ack().await?,
+                Err(error) => {
+                    tracing::error!(code = error.code(), %error, "a dead letter could not be filed; it stays in its queue");
+                    delivery.give_back().await;
+                    tokio::time::sleep(Duration::from_secs(1)).await;
+                }
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Keeps the gauges of `/metrics` until stopped.
+pub async fn keep_gauges(context: Context, stop: CancellationToken) {
+    let mut tick = tokio::time::interval(Duration::from_secs(5));
+    while stop.run_until_cancelled(tick.tick()).await.is_some() {
+        if let Err(error) = gauges(&context).await {
+            tracing::warn!(code = error.code(), %error, "gauges could not be read");
+        }
+    }
+}
+
+#[allow(clippy::cast_precision_loss)]
+async fn gauges(context: &Context) -> Result<(), StoreError> {
+    if let Ok(depth) = context.broker.depth().await {
+        metrics::gauge!("sapo_sync_queue_events").set(depth.events as f64);
+        metrics::gauge!("sapo_sync_queue_dead").set(depth.dead as f64);
+    }
+    let now = context.clock.now();
+    let counts = context.store.parked_counts().await?;
+    for cause in crate::domain::outcome::Cause::ALL {
+        let (count, age) = counts.iter().find(|row| row.0 == cause.as_str()).map_or((0, 0), |row| (row.1, now - row.2));
+        metrics::gauge!("sapo_sync_parked", "cause" => cause.as_str()).set(count as f64);
+        metrics::gauge!("sapo_sync_parked_oldest_seconds", "cause" => cause.as_str()).set(age as f64 / 1000.0);
+    }
+    for (code, count) in context.store.letter_counts().await? {
+        metrics::gauge!("sapo_sync_dead_letters", "code" => code).set(count as f64);
+    }
+    Ok(())
+}

@@ -1,0 +1,237 @@
+//! Orders, POS → channel: created once where the gates allow it, then their stage follows.
+
+use super::context::{Halt, Run};
+use super::create::{self, Created, Creation, pending_key};
+use super::order_in::{MARGIN, fingerprint, leave_alone, order_key};
+use super::process::{Current, current};
+use super::{customers, products};
+use crate::destination::abaha::client::OrderQuery;
+use crate::destination::omni;
+use crate::domain::clock::millis;
+use crate::domain::customer::PosCustomer;
+use crate::domain::event::System;
+use crate::domain::money::Vnd;
+use crate::domain::order::{ChannelOrder, NewChannelOrder, PosOrder};
+use crate::domain::outcome::{Cause, Outcome};
+use crate::domain::phone::Phone;
+use crate::map::abaha::gates;
+use crate::map::abaha::order::{ResolvedChannelLine, check_channel_order, check_pos_order, to_channel};
+use crate::map::abaha::stage::{ChannelStage, PosStage};
+use crate::map::abaha::status::{self, Decision};
+use crate::observe::crash;
+use crate::store::intents::{IntentKey, IntentKind};
+use crate::store::links::{Link, LinkKind};
+
+/// Makes the channel's order follow the POS's.
+pub async fn process(run: &Run<'_>) -> Result<Outcome, Halt> {
+    let id = &run.event.key.object_id;
+    if run.event.topic.starts_with("order_returns/") || run.event.topic.starts_with("refunds/") {
+        run.step("read", "a return slip changed; its order is read");
+    }
+    let order = match current(run, omni::wire::order, |order| order.version, run.omni.order(id)).await? {
+        Current::Is(order) => order,
+        Current::Gone => return gone(run).await,
+    };
+    let stage = PosStage::of(&order);
+    match run.store().link_by_sapo(run.name(), LinkKind::Order, id).await? {
+        Some(link) => follow(run, &stage, link).await,
+        None if order.tags.contains(&run.connection().tag()) => own_echo(run, &order, &stage).await,
+        None => create_order(run, &order, &stage).await,
+    }
+}
+
+async fn gone(run: &Run<'_>) -> Result<Outcome, Halt> {
+    let Some(link) = run.store().link_by_sapo(run.name(), LinkKind::Order, &run.event.key.object_id).await? else {
+        return Ok(Outcome::skipped("gone", "the order is not on Sapo any more and was never linked"));
+    };
+    let reason = "the order is not on Sapo any more; nothing is cancelled on a guess: look at it on the channel";
+    run.store().set_link_error(&link, Some(("deleted", reason))).await?;
+    Ok(Outcome::done("deleted", reason))
+}
+
+/// An order that we made on the POS ourselves, heard of before or without the answer to our call: it completes its
+/// intent and never goes back where it came from.
+async fn own_echo(run: &Run<'_>, order: &PosOrder, stage: &PosStage) -> Result<Outcome, Halt> {
+    let reference = order.reference.clone().unwrap_or_default();
+    let key = IntentKey { account: run.connection().store_account(), kind: IntentKind::Order, natural_key: order_key(run.name(), &reference) };
+    let Some(intent) = run.store().intent(&key.account, key.kind, &key.natural_key).await? else {
+        run.step("note", "no intent of ours is known for it: the state database may be an older one than the shop");
+        return Ok(Outcome::skipped("ours_unknown", "it carries our mark but was not made by this database; reconcile links it"));
+    };
+    if let Some(other) = run.store().link_by_channel(run.name(), LinkKind::Order, &intent.source_id).await?
+        && other.sapo_id != order.id
+    {
+        let reason = format!("Sapo orders {} and {} carry one mark ({reference}); cancel one of them by hand", other.sapo_id, order.id);
+        run.store().set_link_error(&other, Some(("two_objects_one_mark", &reason))).await?;
+        return Ok(Outcome::dead("two_objects_one_mark", reason));
+    }
+    let mut link = Link::new(run.name(), LinkKind::Order, &order.id, &intent.source_id, &reference);
+    link.sapo_state = Some(stage.as_word().into_owned());
+    let expected = intent.fingerprint.as_deref().and_then(|print| print.split('|').next()).map(ToOwned::to_owned);
+    let answered = order.total.map(|total| total.normalize().to_string());
+    if expected != answered {
+        link.fail("total_mismatch", format!("the channel's total is {}, Sapo made it {}; it is not created again", expected.clone().unwrap_or_default(), answered.unwrap_or_default()));
+    }
+    link.total = expected;
+    create::record_link(run, &mut link, Some(&key), &[]).await?;
+    run.store().bring_forward(run.name(), &pending_key(&key)).await?;
+    Ok(Outcome::skipped("echo", "our own order; linked"))
+}
+
+async fn create_order(run: &Run<'_>, order: &PosOrder, stage: &PosStage) -> Result<Outcome, Halt> {
+    let connection = run.connection();
+    let settings = &connection.settings;
+    if !settings.orders {
+        return Ok(Outcome::skipped("switch_off", "Chưa bật đồng bộ: Đơn hàng / the switch for orders is off for this connection"));
+    }
+    let code = match status::first_status(settings.status_profile, stage) {
+        Ok(code) => code,
+        Err(decision) => return Ok(leave_alone(decision)),
+    };
+    if order.created_at.unwrap_or(run.event.received_at) < connection.start_line() {
+        return Ok(Outcome::skipped("before_start_line", "the order was made before the connection was activated (orders_from moves that line)"));
+    }
+    let Some((customer, phone)) = customer_of(order) else {
+        return Ok(Outcome::skipped("no_phone", "khách không có số điện thoại: neither the customer nor the order has a usable phone number"));
+    };
+    let sums = check_pos_order(order).map_err(|problem| Outcome::dead(problem.code(), problem.reason()))?;
+    let lines = resolve(run, order, &customer, &phone).await?;
+    let new = to_channel(order, &lines, &phone, code).map_err(|problem| Outcome::dead(problem.code(), problem.reason()))?;
+    run.step("decided", format!("create one order on Abaha for {}, total {}", order.code, Vnd(sums.total)));
+    let link = send(run, order, &new, stage, &phone).await?;
+    Ok(match &link.reason {
+        Some(reason) => Outcome::done("created_in_error", reason.clone()),
+        None => Outcome::done("created", format!("created on Abaha, id {}", link.channel_id)),
+    })
+}
+
+/// The customer and the phone that names them on the channel: the customer's, else the order's, never an address's.
+fn customer_of(order: &PosOrder) -> Option<(PosCustomer, Phone)> {
+    let customer = order.customer.clone().unwrap_or_default();
+    let own = customer.phone.as_deref().and_then(|text| Phone::parse(text).ok());
+    let phone = own.or_else(|| order.phone.as_deref().and_then(|text| Phone::parse(text).ok()))?;
+    let id = if customer.id.is_empty() { order.customer_id.clone().unwrap_or_else(|| format!("order:{}", order.id)) } else { customer.id.clone() };
+    Some((PosCustomer { id, ..customer }, phone))
+}
+
+/// Evaluates the gates with what is known on the channel now, and pushes what is not, where they allow it.
+async fn resolve(run: &Run<'_>, order: &PosOrder, customer: &PosCustomer, phone: &Phone) -> Result<Vec<ResolvedChannelLine>, Halt> {
+    let mut there: Vec<Option<String>> = Vec::with_capacity(order.lines.len());
+    for line in &order.lines {
+        there.push(match &line.variant_id {
+            Some(variant) => products::known(run, variant, line.product_id.as_deref(), &line.sku).await?,
+            None => return Err(Outcome::dead("free_form_line", format!("line {:?} has no product; Abaha needs one for every line", line.name)).into()),
+        });
+    }
+    let customer_known = customers::known(run, &customer.id, phone).await?.is_some();
+    let products_known = there.iter().all(Option::is_some);
+    run.step("gates", format!("products known: {products_known}, customer known: {customer_known}"));
+    if let Err(missing) = gates::to_channel((&run.connection().settings).into(), products_known, customer_known) {
+        return Err(Outcome::skipped(missing.code(), missing.reason()).into());
+    }
+    let mut lines = Vec::with_capacity(there.len());
+    for (line, known) in order.lines.iter().zip(there) {
+        let id = match (known, &line.product_id, &line.variant_id) {
+            (Some(id), ..) => Some(id),
+            (None, Some(product), Some(variant)) => products::push_for_order(run, product, variant).await?,
+            _ => None,
+        };
+        let Some(product_id) = id else {
+            let reason = format!("SKU {:?} is not on Abaha and cannot be pushed (no price, no SKU, or deleted); mend the product on Sapo, then it goes by itself", line.sku);
+            return Err(Outcome::parked(Cause::UnlinkedProduct, Some(format!("sku:{}", line.sku.trim())), reason).into());
+        };
+        lines.push(ResolvedChannelLine { product_id, code: line.sku.trim().to_owned() });
+    }
+    if !customer_known {
+        customers::ensure(run, customer, phone).await?;
+    }
+    Ok(lines)
+}
+
+async fn send(run: &Run<'_>, order: &PosOrder, new: &NewChannelOrder, stage: &PosStage, phone: &Phone) -> Result<Link, Halt> {
+    let connection = run.connection();
+    let key = IntentKey { account: connection.channel_account(), kind: IntentKind::Order, natural_key: order.id.clone() };
+    let print = fingerprint(new.total, Some(phone));
+    let creation = Creation { key: &key, source_id: &order.id, fingerprint: Some(&print) };
+    let created = create::once(run, &creation, look_up(run, &key, new), run.abaha.create_order(new)).await?;
+    let (Created::Now(id) | Created::Found(id) | Created::Before(id)) = created;
+    crash::point("order_answered");
+    let mut link = Link::new(&connection.name, LinkKind::Order, &order.id, &id, &order.code);
+    link.sapo_state = Some(stage.as_word().into_owned());
+    link.channel_state = Some(ChannelStage::read(Some(new.status), None, connection.settings.returned_code).as_word().into_owned());
+    link.total = Some(new.total.normalize().to_string());
+    create::record_link(run, &mut link, Some(&key), &[]).await?;
+    Ok(link)
+}
+
+/// Finds the order that an earlier attempt made: by our mark, else (where Abaha did not keep it) by phone and total
+/// among the new ones that are linked to nothing.
+async fn look_up(run: &Run<'_>, key: &IntentKey, new: &NewChannelOrder) -> Result<Option<String>, Halt> {
+    let since = run.store().intent(&key.account, key.kind, &key.natural_key).await?.map(|intent| intent.sent_at - millis(MARGIN));
+    let mut query = OrderQuery { created_from: since, ..OrderQuery::default() };
+    let mut alike: Vec<String> = Vec::new();
+    loop {
+        let page = run.abaha.orders(query).await?;
+        let more = page.more();
+        for there in page.into_values() {
+            if there.pos_id.as_ref() == Some(&new.pos_id) {
+                return Ok(Some(there.id));
+            }
+            if there.pos_id.is_none() && is_alike(&there, new) && run.store().link_by_channel(run.name(), LinkKind::Order, &there.id).await?.is_none() {
+                alike.push(there.id);
+            }
+        }
+        if !more {
+            break;
+        }
+        query.page += 1;
+    }
+    match alike.len() {
+        0 => Ok(None),
+        1 => Ok(alike.pop()),
+        _ => {
+            let reason = format!("orders {} on Abaha could each be the one made for Sapo order {}; cancel the wrong ones by hand", alike.join(", "), new.pos_id);
+            Err(Outcome::parked(Cause::Ambiguous, None, reason).into())
+        }
+    }
+}
+
+fn is_alike(there: &ChannelOrder, new: &NewChannelOrder) -> bool {
+    let phone = |text: &str| Phone::parse(text).ok();
+    check_channel_order(there).is_ok_and(|total| total == new.total) && there.phone.as_deref().and_then(phone) == phone(&new.phone)
+}
+
+/// Follows a linked order's stage.
+async fn follow(run: &Run<'_>, stage: &PosStage, link: Link) -> Result<Outcome, Halt> {
+    let settings = &run.connection().settings;
+    if !settings.orders {
+        return Ok(Outcome::skipped("switch_off", "the switch for orders (Đơn hàng) is off for this connection"));
+    }
+    let there = match link.channel_state.as_deref().and_then(ChannelStage::from_word) {
+        Some(there) => there,
+        None => ChannelStage::of(&run.abaha.order(&link.channel_id).await?, settings.returned_code),
+    };
+    let decision = status::to_channel(settings.status_profile, stage, &there, settings.returned_code);
+    run.step("decided", format!("{stage:?} on Sapo, {there:?} on {}: {}", System::Abaha, decision.code()));
+    let code = match decision {
+        Decision::SetStatus(code) => code,
+        other => {
+            remember(run, &link, stage, None).await?;
+            return Ok(leave_alone(other));
+        }
+    };
+    crash::point("before_status");
+    run.abaha.set_order_status(&link.channel_id, code).await?;
+    crash::point("status_set");
+    let now = ChannelStage::read(Some(code), None, settings.returned_code);
+    remember(run, &link, stage, Some(now)).await?;
+    Ok(Outcome::done("status_set", format!("state on Abaha set to {now:?} ({code})")))
+}
+
+async fn remember(run: &Run<'_>, link: &Link, stage: &PosStage, there: Option<ChannelStage>) -> Result<(), Halt> {
+    if run.dry {
+        return Ok(());
+    }
+    let there = there.map(ChannelStage::as_word);
+    Ok(run.store().set_order_states(run.name(), &link.sapo_id, Some(&stage.as_word()), there.as_deref()).await?)
+}

@@ -1,0 +1,173 @@
+//! The straight way of one event. Read this first.
+//!
+//! Load what is known → get the object's current state → decide → map → call → record → outcome. What is settled
+//! with the outcome is in `settle`.
+
+use std::sync::Arc;
+
+use sha2::{Digest, Sha256};
+
+use super::context::{Context, Halt, Left, Run, outcome_of};
+use super::{customers, order_in, order_out, products, shop};
+use crate::destination::{CallError, WireError};
+use crate::domain::clock::Millis;
+use crate::domain::connection::State;
+use crate::domain::event::{Event, Kind, Shape, System};
+use crate::domain::outcome::{Cause, Outcome};
+use crate::domain::topic;
+use crate::store::StoreError;
+use crate::store::objects::Settled;
+
+/// What became of an event, not yet recorded.
+pub struct Processed {
+    /// The outcome.
+    pub outcome: Outcome,
+    /// Story, state and follow-ups.
+    pub left: Left,
+    /// The account on the other side, for parking.
+    pub account: String,
+}
+
+/// Works on one event; `dry` writes nothing anywhere and says what it would do.
+pub async fn process(context: &Context, event: &Event, dry: bool) -> Result<Processed, StoreError> {
+    let Some(snapshot) = context.snapshot.get() else {
+        return Err(StoreError::NotFound("no connections are known yet".to_owned()));
+    };
+    let found = snapshot.0.connections.get(&event.key.connection);
+    let account = found.map_or_else(|| event.key.connection.clone(), |row| row.connection.target_account(event.key.source));
+    let plain = |outcome| Processed { outcome, left: Left::nothing(), account: account.clone() };
+    let Some((row, store)) = found.and_then(|row| Some((row, snapshot.0.stores.get(&row.connection.store)?))) else {
+        return Ok(plain(Outcome::skipped("not_connected", "the connection is not there any more")));
+    };
+    let run = match Run::new(context, event, store, Arc::clone(row), dry) {
+        Ok(run) => run,
+        Err(error) => return Ok(plain(Outcome::parked(Cause::Setup, None, error.to_string()))),
+    };
+    let outcome = match straight_way(&run).await {
+        Ok(outcome) | Err(Halt::Outcome(outcome)) => outcome,
+        Err(Halt::Call(error)) => outcome_of(error),
+        Err(Halt::Store(error)) => return Err(error),
+    };
+    Ok(Processed { outcome, left: run.left(), account })
+}
+
+async fn straight_way(run: &Run<'_>) -> Result<Outcome, Halt> {
+    let event = run.event;
+    if event.shape == Shape::Unreadable {
+        return Ok(Outcome::dead("unreadable", "the body is rightly signed but is not a readable object; ask the sender what it is"));
+    }
+    match run.connection().state {
+        State::Active => {}
+        State::Paused if run.dry => {}
+        State::Paused => return Ok(Outcome::parked(Cause::Paused, Some("paused".to_owned()), "the connection is paused; `sapo-sync connect resume` goes on")),
+        State::Stopped => return Ok(Outcome::skipped("stopped", "the connection is stopped: the shop took our access away; connect it again")),
+    }
+    match (event.key.source, event.key.kind) {
+        (System::Omni, Kind::Product) => products::process(run).await,
+        (System::Omni, Kind::Customer) => customers::process(run).await,
+        (System::Omni, Kind::Order) => order_out::process(run).await,
+        (System::Abaha, Kind::Order) => order_in::process(run).await,
+        (System::Omni, Kind::Shop) if topic::lookup(System::Omni, &event.topic).is_some() => shop::process(run).await,
+        (_, Kind::Shop) => Ok(Outcome::skipped("topic_not_synchronised", format!("the topic {:?} is not one that is synchronised", event.topic))),
+        (System::Abaha, Kind::Product | Kind::Customer) => {
+            Ok(Outcome::skipped("direction_not_synchronised", "products and customers go from Sapo to Abaha, not back"))
+        }
+        (System::Web, _) => Ok(Outcome::skipped("direction_not_synchronised", "Sapo Web sites are not connected by this version")),
+    }
+}
+
+/// The current state of an event's object.
+pub enum Current<T> {
+    /// This.
+    Is(T),
+    /// Deleted, as a read has shown.
+    Gone,
+}
+
+/// Gets the state that is to be applied: the body's, where it is whole and newer than what was settled; else what the
+/// object's own API says now.
+pub async fn current<T>(
+    run: &Run<'_>,
+    parse: fn(&[u8]) -> Result<T, WireError>,
+    version: fn(&T) -> Option<Millis>,
+    read: impl Future<Output = Result<T, CallError>> + Send,
+) -> Result<Current<T>, Halt> {
+    let event = run.event;
+    let hash = hash(&event.body);
+    if !event.must_be_read() {
+        let known = run.store().settled(&event.key).await?;
+        match order(known.as_ref(), event, &hash) {
+            Order::Stale => return Err(Outcome::skipped("stale", "a newer state of it was settled before").into()),
+            Order::Same if !event.force && !run.dry => return Err(Outcome::skipped("unchanged", "this very state was settled before").into()),
+            Order::Newer | Order::Same => {
+                if let Ok(object) = parse(&event.body) {
+                    run.applies(Settled { version: event.version, hash, gone: 0 });
+                    return Ok(Current::Is(object));
+                }
+                run.step("read", "the body lacks something; the object is read");
+            }
+            Order::Unknown => run.step("read", "its version does not tell whether it is newer; the object is read"),
+        }
+    }
+    match read.await {
+        Ok(object) => {
+            run.applies(Settled { version: version(&object), hash, gone: 0 });
+            Ok(Current::Is(object))
+        }
+        Err(CallError::NotFound { .. }) => {
+            run.applies(Settled { version: event.version, hash, gone: 1 });
+            Ok(Current::Gone)
+        }
+        Err(error) => Err(error.into()),
+    }
+}
+
+#[derive(Debug, PartialEq, Eq)]
+enum Order {
+    Newer,
+    Same,
+    Stale,
+    Unknown,
+}
+
+/// Compares a whole state with the last settled one of the same object. Times have whole seconds only, so an equal
+/// time with other content tells nothing.
+fn order(known: Option<&Settled>, event: &Event, hash: &str) -> Order {
+    match (known, event.version) {
+        (None, Some(_)) => Order::Newer,
+        (Some(known), _) if known.gone == 1 => Order::Unknown,
+        (Some(known), version) if known.hash == hash && known.version == version => Order::Same,
+        (Some(Settled { version: Some(old), .. }), Some(new)) if new > *old => Order::Newer,
+        (Some(Settled { version: Some(old), .. }), Some(new)) if new < *old => Order::Stale,
+        _ => Order::Unknown,
+    }
+}
+
+/// A short hash of a body.
+pub fn hash(body: &[u8]) -> String {
+    hex::encode(&Sha256::digest(body)[..16])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::event::ObjectKey;
+    use bytes::Bytes;
+
+    #[test]
+    fn states_of_one_object_are_ordered_by_their_own_version_alone() {
+        let key = ObjectKey { connection: "c".into(), source: System::Omni, kind: Kind::Order, object_id: "1".into() };
+        let mut event = Event::new(key, "s", "orders/update", Shape::Whole, 0, Bytes::from_static(b"x"));
+        let known = |version, hash: &str| Settled { version, hash: hash.to_owned(), gone: 0 };
+        let hash = "h";
+        event.version = Some(5);
+        assert_eq!(order(None, &event, hash), Order::Newer);
+        assert_eq!(order(Some(&known(Some(4), "a")), &event, hash), Order::Newer);
+        assert_eq!(order(Some(&known(Some(6), "a")), &event, hash), Order::Stale);
+        assert_eq!(order(Some(&known(Some(5), "a")), &event, hash), Order::Unknown);
+        assert_eq!(order(Some(&known(Some(5), "h")), &event, hash), Order::Same);
+        assert_eq!(order(Some(&Settled { gone: 1, ..known(Some(4), "a") }), &event, hash), Order::Unknown);
+        event.version = None;
+        assert_eq!(order(None, &event, hash), Order::Unknown);
+    }
+}

@@ -1,0 +1,237 @@
+//! The window: what is held, the newest state per object, one object at a time.
+
+use std::collections::{HashMap, VecDeque};
+
+use crate::broker::Delivery;
+use crate::domain::event::{Event, ObjectKey, Shape};
+
+/// One piece of work: the state to apply, and the deliveries that it settles.
+pub struct Batch {
+    /// What is applied.
+    pub event: Event,
+    /// The delivery that carries it.
+    pub survivor: Box<dyn Delivery>,
+    /// Older states of the same object: settled after the survivor's outcome is committed.
+    pub superseded: Vec<Box<dyn Delivery>>,
+}
+
+#[derive(Default)]
+struct Object {
+    running: bool,
+    waiting: Vec<Box<dyn Delivery>>,
+}
+
+/// The deliveries a worker holds.
+#[derive(Default)]
+pub struct Window {
+    objects: HashMap<ObjectKey, Object>,
+    ready: VecDeque<ObjectKey>,
+    alone: VecDeque<Box<dyn Delivery>>,
+    held: usize,
+}
+
+impl Window {
+    /// Adds a delivery. One that may have killed a worker before waits to run alone.
+    pub fn add(&mut self, delivery: Box<dyn Delivery>) {
+        self.held += 1;
+        if delivery.redelivered() {
+            self.alone.push_back(delivery);
+            return;
+        }
+        self.add_to_object(delivery);
+    }
+
+    fn add_to_object(&mut self, delivery: Box<dyn Delivery>) {
+        let key = delivery.event().key.clone();
+        let object = self.objects.entry(key.clone()).or_default();
+        if !object.running && object.waiting.is_empty() {
+            self.ready.push_back(key);
+        }
+        object.waiting.push(delivery);
+    }
+
+    /// How many deliveries are held.
+    pub fn held(&self) -> usize {
+        self.held
+    }
+
+    /// Whether something waits to run alone: until then nothing else is started.
+    pub fn must_run_alone(&self) -> bool {
+        !self.alone.is_empty()
+    }
+
+    /// The next delivery that runs alone.
+    pub fn take_alone(&mut self) -> Option<Batch> {
+        let delivery = self.alone.pop_front()?;
+        self.objects.entry(delivery.event().key.clone()).or_default().running = true;
+        Some(Batch { event: delivery.event().clone(), survivor: delivery, superseded: Vec::new() })
+    }
+
+    /// The next object whose newest state can be worked on.
+    pub fn take(&mut self) -> Option<Batch> {
+        let key = self.ready.pop_front()?;
+        let object = self.objects.get_mut(&key)?;
+        object.running = true;
+        newest(std::mem::take(&mut object.waiting))
+    }
+
+    /// An object's work has ended, and with it `settled` deliveries.
+    pub fn finished(&mut self, key: &ObjectKey, settled: usize) {
+        self.held -= settled;
+        if let Some(object) = self.objects.get_mut(key) {
+            object.running = false;
+            if object.waiting.is_empty() {
+                self.objects.remove(key);
+            } else {
+                self.ready.push_back(key.clone());
+            }
+        }
+    }
+
+    /// Gives up everything that was not started.
+    pub fn drain(&mut self) -> Vec<Box<dyn Delivery>> {
+        self.ready.clear();
+        let mut all: Vec<_> = self.alone.drain(..).collect();
+        for object in self.objects.values_mut() {
+            all.append(&mut object.waiting);
+        }
+        self.held -= all.len();
+        self.objects.retain(|_, object| object.running);
+        all
+    }
+}
+
+/// Chooses the newest of several states of one object. Only a whole state supersedes by its version; where two cannot
+/// be ordered, or one is a part or an id, the object is read; a deletion leaves a tombstone that a read confirms.
+fn newest(deliveries: Vec<Box<dyn Delivery>>) -> Option<Batch> {
+    let mut deliveries = deliveries.into_iter();
+    let mut survivor = deliveries.next()?;
+    let mut event = survivor.event().clone();
+    let mut superseded = Vec::new();
+    for delivery in deliveries {
+        let next = delivery.event();
+        let (takes_over, merged) = merge(&event, next);
+        event = merged;
+        if takes_over {
+            superseded.push(std::mem::replace(&mut survivor, delivery));
+        } else {
+            superseded.push(delivery);
+        }
+    }
+    Some(Batch { event, survivor, superseded })
+}
+
+/// Whether `next` takes over from `current`, and what is then applied.
+fn merge(current: &Event, next: &Event) -> (bool, Event) {
+    let (takes_over, read) = match (current.shape, next.shape) {
+        (Shape::Gone, Shape::Gone) => (true, false),
+        (Shape::Gone, _) => (false, true),
+        (_, Shape::Gone) => (true, true),
+        _ => match (current.version, next.version) {
+            (Some(old), Some(new)) if new > old && !next.must_be_read() => (true, false),
+            (Some(old), Some(new)) if new < old && !current.must_be_read() && !next.must_be_read() => (false, false),
+            (Some(old), Some(new)) if new == old && current.body == next.body => (true, current.read || next.read),
+            _ => (true, true),
+        },
+    };
+    let mut merged = if takes_over { next.clone() } else { current.clone() };
+    merged.read |= read;
+    merged.force = current.force || next.force;
+    merged.job = merged.job.or_else(|| current.job.clone()).or_else(|| next.job.clone());
+    merged.parked_since = current.parked_since.or(next.parked_since);
+    (takes_over, merged)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::broker::BrokerError;
+    use crate::domain::event::{Kind, System};
+    use bytes::Bytes;
+
+    struct Held(Event, bool);
+
+    #[async_trait::async_trait]
+    impl Delivery for Held {
+        fn event(&self) -> &Event {
+            &self.0
+        }
+        fn redelivered(&self) -> bool {
+            self.1
+        }
+        async fn ack(self: Box<Self>) -> Result<(), BrokerError> {
+            Ok(())
+        }
+        async fn reject(self: Box<Self>) -> Result<(), BrokerError> {
+            Ok(())
+        }
+        async fn give_back(self: Box<Self>) {}
+    }
+
+    fn event(id: &str, version: Option<i64>, shape: Shape, body: &'static str) -> Event {
+        let key = ObjectKey { connection: "c".into(), source: System::Omni, kind: Kind::Product, object_id: id.into() };
+        let mut event = Event::new(key, "s", "products/update", shape, 0, Bytes::from_static(body.as_bytes()));
+        event.version = version;
+        event
+    }
+
+    fn window(events: &[Event]) -> Window {
+        let mut window = Window::default();
+        for event in events {
+            window.add(Box::new(Held(event.clone(), false)));
+        }
+        window
+    }
+
+    #[test]
+    fn the_newest_whole_state_of_a_burst_is_worked_on_once() {
+        let mut window = window(&[event("1", Some(1), Shape::Whole, "a"), event("1", Some(3), Shape::Whole, "c"), event("1", Some(2), Shape::Whole, "b")]);
+        let batch = window.take().unwrap();
+        assert_eq!((batch.event.version, batch.event.read, batch.superseded.len()), (Some(3), false, 2));
+        assert!(window.take().is_none());
+        window.finished(&batch.event.key, 3);
+        assert_eq!(window.held(), 0);
+    }
+
+    #[test]
+    fn a_later_delivery_of_a_running_object_waits_for_it() {
+        let mut window = window(&[event("1", Some(1), Shape::Whole, "a"), event("2", Some(1), Shape::Whole, "a")]);
+        let first = window.take().unwrap();
+        window.add(Box::new(Held(event("1", Some(2), Shape::Whole, "b"), false)));
+        assert_eq!(window.take().unwrap().event.key.object_id, "2");
+        assert!(window.take().is_none());
+        window.finished(&first.event.key, 1);
+        assert_eq!(window.take().unwrap().event.version, Some(2));
+    }
+
+    #[test]
+    fn states_that_cannot_be_ordered_are_read() {
+        for (a, b) in [
+            (event("1", Some(1), Shape::Whole, "a"), event("1", Some(1), Shape::Whole, "b")),
+            (event("1", None, Shape::Whole, "a"), event("1", Some(1), Shape::Whole, "b")),
+            (event("1", Some(1), Shape::Whole, "a"), event("1", None, Shape::Id, "b")),
+            (event("1", Some(9), Shape::Partial, "a"), event("1", Some(1), Shape::Whole, "b")),
+        ] {
+            assert!(window(&[a, b]).take().unwrap().event.must_be_read());
+        }
+        let same = event("1", Some(1), Shape::Whole, "a");
+        assert!(!window(&[same.clone(), same]).take().unwrap().event.read);
+    }
+
+    #[test]
+    fn a_deletion_is_never_superseded_by_a_state() {
+        let gone = event("1", None, Shape::Gone, "g");
+        let late = event("1", Some(5), Shape::Whole, "a");
+        assert_eq!(window(&[gone.clone(), late.clone()]).take().unwrap().event.shape, Shape::Gone);
+        assert_eq!(window(&[late, gone]).take().unwrap().event.shape, Shape::Gone);
+    }
+
+    #[test]
+    fn a_redelivered_message_runs_alone() {
+        let mut window = Window::default();
+        window.add(Box::new(Held(event("1", Some(1), Shape::Whole, "a"), true)));
+        assert!(window.must_run_alone() && window.take().is_none());
+        assert!(window.take_alone().is_some());
+        assert!(!window.must_run_alone());
+    }
+}
