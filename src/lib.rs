@@ -1,5 +1,6 @@
 #![doc = "temporary"]
 #![allow(missing_docs)]
+pub mod app;
 pub mod broker;
 pub mod config;
 pub mod destination;
@@ -9,4 +10,5 @@ pub mod observe;
 pub mod receive;
 pub mod sandbox;
 pub mod store;
+pub mod sync;
 pub mod work;

@@ -35,6 +35,8 @@ words! {
         Paused = "paused",
         /// The connection's settings or access lack something.
         Setup = "setup",
+        /// A dead letter was replayed by hand; it goes at once.
+        Replay = "replay",
     }
 }
 

@@ -85,7 +85,7 @@ struct DueRow {
 
 impl Store {
     /// Parks an event, or joins the row of its object. The newest state wins; where two states cannot be ordered,
-    /// the row says that the object is read anew.
+    /// the row says that the object is read anew. The event that gave way is noted in the ledger as superseded.
     pub async fn park(&self, tx: &mut Tx, park: &ToPark<'_>) -> Result<(), StoreError> {
         let key = &park.event.key;
         let before: Option<(String, Vec<u8>, Option<Millis>, String)> = sqlx::query_as(
@@ -100,7 +100,12 @@ impl Store {
         let mut event = park.event.clone();
         if let Some((attributes, body, ..)) = before {
             let known = Event::restore(&attributes, Bytes::from(body)).map_err(|error| StoreError::corrupt("parked row", error))?;
+            let (one, other) = (known.id, event.id);
             event = newest(known, event);
+            if one != other {
+                let gave_way = if event.id == one { other } else { one };
+                self.supersede(tx, &gave_way.to_string()).await?;
+            }
         }
         sqlx::query(
             "insert into parked (connection, source, kind, object_id, generation, event_id, attributes, body, version, account, class, cause, cause_key, reason, attempts, first_parked_at, due_at)
@@ -146,12 +151,28 @@ impl Store {
 
     /// Deletes the row of an object that is settled, unless it holds a newer event.
     pub async fn unpark(&self, tx: &mut Tx, event: &Event) -> Result<(), StoreError> {
-        sqlx::query("delete from parked where connection = $1 and source = $2 and kind = $3 and object_id = $4 and event_id <= $5")
-            .bind(&event.key.connection)
-            .bind(event.key.source.as_str())
-            .bind(event.key.kind.as_str())
-            .bind(&event.key.object_id)
-            .bind(event.id.to_string())
+        let id = event.id.to_string();
+        let gone: Option<(String,)> =
+            sqlx::query_as("delete from parked where connection = $1 and source = $2 and kind = $3 and object_id = $4 and event_id <= $5 returning event_id")
+                .bind(&event.key.connection)
+                .bind(event.key.source.as_str())
+                .bind(event.key.kind.as_str())
+                .bind(&event.key.object_id)
+                .bind(&id)
+                .fetch_optional(&mut **tx)
+                .await?;
+        match gone {
+            Some((older,)) if older != id => self.supersede(tx, &older).await,
+            _ => Ok(()),
+        }
+    }
+
+    /// Notes in the ledger that a parked event gave way to another of its object.
+    async fn supersede(&self, tx: &mut Tx, event_id: &str) -> Result<(), StoreError> {
+        sqlx::query("update ledger set outcome = 'skipped', code = 'superseded', reason = $2, settled_at = $3 where event_id = $1 and outcome = 'parked'")
+            .bind(event_id)
+            .bind("another state of the same object took its place")
+            .bind(self.clock.now())
             .execute(&mut **tx)
             .await?;
         Ok(())

@@ -7,7 +7,7 @@ pub mod keeper;
 mod order_in;
 mod order_out;
 pub mod process;
-mod products;
+pub mod products;
 pub mod release;
 mod settle;
 mod shop;

@@ -271,8 +271,8 @@ async fn follow(run: &Run<'_>, order: &ChannelOrder, stage: ChannelStage, link: 
     }
     let changed = lines_changed(run, order, &link).await?;
     let there = match link.sapo_state.as_deref().and_then(PosStage::from_word) {
-        Some(there) => there,
-        None => PosStage::of(&run.omni.order(&link.sapo_id).await?),
+        Some(there) if !run.event.force => there,
+        _ => PosStage::of(&run.omni.order(&link.sapo_id).await?),
     };
     let decision = status::to_pos(&stage, &there);
     run.step("decided", format!("{stage:?} on the channel, {there:?} on Sapo: {}", decision.code()));

@@ -208,8 +208,8 @@ async fn follow(run: &Run<'_>, stage: &PosStage, link: Link) -> Result<Outcome, 
         return Ok(Outcome::skipped("switch_off", "the switch for orders (Đơn hàng) is off for this connection"));
     }
     let there = match link.channel_state.as_deref().and_then(ChannelStage::from_word) {
-        Some(there) => there,
-        None => ChannelStage::of(&run.abaha.order(&link.channel_id).await?, settings.returned_code),
+        Some(there) if !run.event.force => there,
+        _ => ChannelStage::of(&run.abaha.order(&link.channel_id).await?, settings.returned_code),
     };
     let decision = status::to_channel(settings.status_profile, stage, &there, settings.returned_code);
     run.step("decided", format!("{stage:?} on Sapo, {there:?} on {}: {}", System::Abaha, decision.code()));

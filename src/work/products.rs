@@ -255,7 +255,7 @@ pub async fn default_branch(run: &Run<'_>) -> Result<Option<u64>, Halt> {
 }
 
 /// The channel's category: linked, else the one of that name there, else created; renamed when renamed on Sapo.
-async fn ensure_category(run: &Run<'_>, category: Option<&PosCategory>) -> Result<Option<String>, Halt> {
+pub async fn ensure_category(run: &Run<'_>, category: Option<&PosCategory>) -> Result<Option<String>, Halt> {
     let Some(category) = category.filter(|category| !category.name.trim().is_empty()) else { return Ok(None) };
     let name = category.name.trim();
     if let Some(mut link) = run.store().link_by_sapo(run.name(), LinkKind::Category, &category.id).await? {

@@ -1,0 +1,42 @@
+//! Connecting: the file of `connect apply`, its checks against the shop, and what it changes.
+
+mod apply;
+pub mod file;
+
+pub use apply::{Applied, apply, check};
+
+use crate::store::StoreError;
+
+/// What is wrong with a connection, and how to mend it.
+#[derive(Debug, thiserror::Error)]
+pub enum ConnectError {
+    /// The file cannot be read as what it should be.
+    #[error("{file}: {why}")]
+    File {
+        /// The file.
+        file: String,
+        /// What is wrong.
+        why: String,
+    },
+    /// A value of one store or connection.
+    #[error("{what}: {why}")]
+    Value {
+        /// Which store or connection, and which key.
+        what: String,
+        /// What is wrong, and what mends it.
+        why: String,
+    },
+    /// The state database.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// A database statement.
+    #[error("state database: {0}")]
+    Sql(#[from] sqlx::Error),
+}
+
+impl ConnectError {
+    /// A value that is wrong.
+    pub fn value(what: impl Into<String>, why: impl Into<String>) -> Self {
+        Self::Value { what: what.into(), why: why.into() }
+    }
+}

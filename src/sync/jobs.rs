@@ -1,0 +1,153 @@
+//! Runs stored jobs: whoever holds the lease walks, waits for the events it made, and reports.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use tokio_util::sync::CancellationToken;
+
+use super::walk::{Found, LEASE, Mode, Walk, WalkError, since, walk_event};
+use crate::domain::connection::State;
+use crate::store::StoreError;
+use crate::store::jobs::Job;
+use crate::work::context::Context;
+
+/// How often a job is looked for, and a running one's events are counted.
+const TICK: Duration = Duration::from_millis(500);
+
+/// How a job's events ended.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Summary {
+    /// What the walk found.
+    pub found: std::collections::BTreeMap<String, u64>,
+    /// Objects looked at, by kind.
+    pub checked: std::collections::BTreeMap<String, u64>,
+    /// Events made.
+    pub events: i64,
+    /// Of these: settled well.
+    pub done: i64,
+    /// Of these: nothing had to be done.
+    pub skipped: i64,
+    /// Of these: wait for a cause.
+    pub parked: i64,
+    /// Of these: given up.
+    pub dead: i64,
+    /// Outcome and code, most first.
+    pub codes: Vec<(String, String, i64)>,
+    /// Findings that are errors in themselves.
+    pub errors: u64,
+}
+
+impl Summary {
+    /// Whether rows failed.
+    pub fn failed(&self) -> bool {
+        self.parked + self.dead > 0 || self.errors > 0
+    }
+}
+
+/// Runs jobs until stopped.
+pub async fn run(context: Context, stop: CancellationToken) {
+    let mut tick = tokio::time::interval(TICK);
+    while stop.run_until_cancelled(tick.tick()).await.is_some() {
+        match context.store.take_job(&context.owner, LEASE).await {
+            Ok(Some(job)) => {
+                if let Err(error) = run_one(&context, &job, &stop).await {
+                    tracing::error!(code = error.code(), %error, job = %job.id, kind = %job.kind, "a job could not be stored; it goes on later");
+                }
+            }
+            Ok(None) => {}
+            Err(error) => tracing::debug!(%error, "jobs cannot be read"),
+        }
+    }
+}
+
+/// Stores a reconcile job for every active connection each time the period has passed.
+pub async fn reconcile_every(context: Context, every: Duration, stop: CancellationToken) {
+    while stop.run_until_cancelled(tokio::time::sleep(every)).await.is_some() {
+        let Some(held) = context.snapshot.get() else { continue };
+        for (name, row) in &held.0.connections {
+            if row.connection.state == State::Active
+                && let Err(error) = context.store.add_job("reconcile", name, "{}").await
+            {
+                tracing::warn!(code = error.code(), %error, connection = %name, "reconcile could not be started");
+            }
+        }
+    }
+}
+
+/// Runs one job that is held.
+pub async fn run_one(context: &Context, job: &Job, stop: &CancellationToken) -> Result<(), StoreError> {
+    let ended = walk_and_wait(context, job, stop).await;
+    match ended {
+        Ok(summary) => {
+            let text = serde_json::to_string(&summary).unwrap_or_default();
+            #[allow(clippy::cast_precision_loss)]
+            if job.kind == "reconcile" {
+                metrics::gauge!("sapo_sync_reconcile_found", "connection" => job.connection.clone()).set(summary.events as f64);
+            }
+            tracing::info!(job = %job.id, kind = %job.kind, connection = %job.connection, events = summary.events, dead = summary.dead, parked = summary.parked, "job done");
+            context.store.finish_job(&job.id, "done", &text, None).await
+        }
+        Err(WalkError::Stopped) if stop.is_cancelled() => context.store.let_go_job(&job.id, &context.owner).await,
+        Err(WalkError::Stopped) => {
+            let now = context.store.job(&job.id).await?;
+            context.store.finish_job(&job.id, "stopped", now.as_ref().map_or("{}", |job| job.found.as_str()), Some("stopped by hand")).await
+        }
+        Err(WalkError::Store(error)) => Err(error),
+        Err(error) => {
+            let now = context.store.job(&job.id).await?;
+            context.store.finish_job(&job.id, "failed", now.as_ref().map_or("{}", |job| job.found.as_str()), Some(&error.to_string())).await
+        }
+    }
+}
+
+async fn walk_and_wait(context: &Context, job: &Job, stop: &CancellationToken) -> Result<Summary, WalkError> {
+    let mode = Mode::from_word(&job.kind).ok_or_else(|| WalkError::Setup(format!("this version knows no job {:?}", job.kind)))?;
+    context.snapshot.refresh().await?;
+    let held = context.snapshot.get().ok_or_else(|| WalkError::Setup("no connections are known yet".to_owned()))?;
+    let account = held.0.connections.get(&job.connection).cloned().ok_or_else(|| WalkError::Setup(format!("there is no connection {:?}", job.connection)))?;
+    if account.connection.state != State::Active && mode != Mode::Plan {
+        return Err(WalkError::Setup(format!("connection {} is {}; resume it first", job.connection, account.connection.state)));
+    }
+    let last = context.store.last_job("reconcile", &job.connection).await?;
+    let event = walk_event(&account.connection, &job.id, context.clock.now());
+    let walk = Walk::new(context, job, mode, &event, account, stop.clone(), since(mode, last.as_ref()))?;
+    let (found, position) = walk.walk().await?;
+    wait_for_events(context, job, &found, position.published, stop).await?;
+    summary(context, &job.id, found).await.map_err(Into::into)
+}
+
+/// Waits until every event of the job has an outcome that only a person or another object can change.
+async fn wait_for_events(context: &Context, job: &Job, found: &Found, published: i64, stop: &CancellationToken) -> Result<(), WalkError> {
+    let position = serde_json::to_string(&super::walk::Position { stage: super::walk::STAGES.len(), published, ..Default::default() }).unwrap_or_default();
+    loop {
+        let codes = context.store.job_codes(&job.id).await?;
+        let settled: i64 = codes.iter().map(|row| row.2).sum();
+        let waits = codes.iter().any(|(outcome, code, _)| outcome == "parked" && !matches!(code.as_str(), "unlinked_product" | "ambiguous" | "paused" | "setup"));
+        if settled >= published && !waits {
+            return Ok(());
+        }
+        let mut now = found.clone();
+        now.stage = format!("working: {settled} of {published} events");
+        let text = serde_json::to_string(&now).unwrap_or_default();
+        if stop.is_cancelled() || !context.store.keep_job(&job.id, &context.owner, LEASE, &position, &text).await? {
+            return Err(WalkError::Stopped);
+        }
+        tokio::time::sleep(TICK).await;
+    }
+}
+
+async fn summary(context: &Context, job: &str, found: Found) -> Result<Summary, StoreError> {
+    let outcomes = context.store.job_outcomes(job).await?;
+    let of = |word: &str| outcomes.iter().find(|row| row.0 == word).map_or(0, |row| row.1);
+    Ok(Summary {
+        errors: found.actions.iter().filter(|(name, _)| name.ends_with(".error")).map(|(_, n)| n).sum(),
+        found: found.actions,
+        checked: found.checked,
+        events: found.published,
+        done: of("done"),
+        skipped: of("skipped"),
+        parked: of("parked"),
+        dead: of("dead"),
+        codes: context.store.job_codes(job).await?,
+    })
+}
