@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::net::SocketAddr;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -99,19 +100,19 @@ impl App {
     pub fn start(self, listener: Option<TcpListener>) -> anyhow::Result<Running> {
         let stop = CancellationToken::new();
         let address = listener.as_ref().map(TcpListener::local_addr).transpose()?;
-        let mut roles = JoinSet::new();
+        let mut roles = Roles::default();
         let context = self.context.clone();
-        spawn(&mut roles, "connections", context.snapshot.clone().keep_fresh(stop.clone()));
-        spawn_fallible(&mut roles, "work", work::work(context.clone(), stop.clone()));
-        spawn(&mut roles, "release", work::release::release(context.clone(), stop.clone()));
-        spawn_fallible(&mut roles, "keeper", work::keeper::file_dead_letters(context.clone(), stop.clone()));
-        spawn(&mut roles, "gauges", work::keeper::keep_gauges(context.clone(), stop.clone()));
-        spawn(&mut roles, "jobs", jobs::run(context.clone(), stop.clone()));
+        roles.start("connections", context.snapshot.clone().keep_fresh(stop.clone()));
+        roles.start_fallible("work", work::work(context.clone(), stop.clone()));
+        roles.start("release", work::release::release(context.clone(), stop.clone()));
+        roles.start_fallible("keeper", work::keeper::file_dead_letters(context.clone(), stop.clone()));
+        roles.start("gauges", work::keeper::keep_gauges(context.clone(), stop.clone()));
+        roles.start("jobs", jobs::run(context.clone(), stop.clone()));
         if let Some(every) = self.config.reconcile_every {
-            spawn(&mut roles, "timers", jobs::reconcile_every(context.clone(), every, stop.clone()));
+            roles.start("timers", jobs::reconcile_every(context.clone(), every, stop.clone()));
         }
         if let Some(listener) = listener {
-            spawn_fallible(&mut roles, "receive", serve(context, listener, stop.clone()));
+            roles.start_fallible("receive", serve(context, listener, stop.clone()));
         }
         Ok(Running { app: self, stop, roles, address })
     }
@@ -164,26 +165,36 @@ fn readiness(context: Context) -> health::Ready {
     })
 }
 
-fn spawn(roles: &mut JoinSet<(&'static str, Result<(), String>)>, name: &'static str, role: impl Future<Output = ()> + Send + 'static) {
-    roles.spawn(async move {
-        role.await;
-        (name, Ok(()))
-    });
+/// The roles of a process, each a task of its own.
+#[derive(Default)]
+struct Roles {
+    tasks: JoinSet<(&'static str, Result<(), String>)>,
+    ended: Arc<AtomicBool>,
 }
 
-fn spawn_fallible<E: std::fmt::Display>(
-    roles: &mut JoinSet<(&'static str, Result<(), String>)>,
-    name: &'static str,
-    role: impl Future<Output = Result<(), E>> + Send + 'static,
-) {
-    roles.spawn(async move { (name, role.await.map_err(|error| error.to_string())) });
+impl Roles {
+    fn start(&mut self, name: &'static str, role: impl Future<Output = ()> + Send + 'static) {
+        self.start_fallible(name, async move {
+            role.await;
+            Ok::<(), String>(())
+        });
+    }
+
+    fn start_fallible<E: std::fmt::Display>(&mut self, name: &'static str, role: impl Future<Output = Result<(), E>> + Send + 'static) {
+        let ended = Arc::clone(&self.ended);
+        self.tasks.spawn(async move {
+            let result = role.await.map_err(|error| error.to_string());
+            ended.store(true, Ordering::Relaxed);
+            (name, result)
+        });
+    }
 }
 
 /// A process at work.
 pub struct Running {
     app: App,
     stop: CancellationToken,
-    roles: JoinSet<(&'static str, Result<(), String>)>,
+    roles: Roles,
     address: Option<SocketAddr>,
 }
 
@@ -191,6 +202,11 @@ impl Running {
     /// Where it listens, where it does.
     pub fn address(&self) -> Option<SocketAddr> {
         self.address
+    }
+
+    /// Whether every role that was started is at work.
+    pub fn is_healthy(&self) -> bool {
+        !self.roles.ended.load(Ordering::Relaxed)
     }
 
     /// What it works with.
@@ -209,11 +225,11 @@ impl Running {
         let mut died = None;
         tokio::select! {
             () = self.stop.cancelled() => {}
-            ended = self.roles.join_next() => died = Some(describe(ended)),
+            ended = self.roles.tasks.join_next() => died = Some(describe(ended)),
         }
         self.stop.cancel();
         let all = async {
-            while let Some(ended) = self.roles.join_next().await {
+            while let Some(ended) = self.roles.tasks.join_next().await {
                 if let Ok((name, Err(error))) = ended {
                     died.get_or_insert(format!("{name}: {error}"));
                 }
@@ -221,7 +237,7 @@ impl Running {
         };
         if tokio::time::timeout(STOP_DEADLINE, all).await.is_err() {
             tracing::warn!("not everything ended in time; what was cut off goes on at the next start");
-            self.roles.abort_all();
+            self.roles.tasks.abort_all();
         }
         self.app.context.broker.close().await;
         self.app.context.store.close().await;

@@ -5,7 +5,6 @@
 
 use std::collections::VecDeque;
 use std::path::{Path, PathBuf};
-use std::str::FromStr as _;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
@@ -123,8 +122,7 @@ impl Embedded {
 }
 
 async fn connect(file: &Path) -> Result<SqliteConnection, BrokerError> {
-    let options = SqliteConnectOptions::from_str("sqlite::memory:")
-        .map_err(|error| unusable(file, &error))?
+    let options = SqliteConnectOptions::new()
         .filename(file)
         .create_if_missing(true)
         .journal_mode(SqliteJournalMode::Wal)

@@ -1,0 +1,268 @@
+//! A whole world in one process: a sandbox, a program at work on a data dir of its own, and one connection.
+
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use rust_decimal::Decimal;
+use sapo_sync::app::{App, Running};
+use sapo_sync::broker::Depth;
+use sapo_sync::config::{Config, Retry};
+use sapo_sync::domain::event::Event;
+use sapo_sync::sandbox::{BucketConfig, Sandbox, SandboxConfig};
+use sapo_sync::store::Store;
+use sapo_sync::store::dead_letters::{DeadFilter, DeadLetter};
+use sapo_sync::store::ledger::{EventFilter, LedgerRow};
+use sapo_sync::store::parked::ParkedRow;
+use sapo_sync::sync::connect::{apply, file};
+use tempfile::TempDir;
+
+/// The name of the one connection.
+pub const CONNECTION: &str = "mau-abaha";
+/// The branches, staff, source and payment method of the sandbox's shop.
+pub const BRANCH: u64 = 58_001;
+
+/// How long a test waits for something before it gives up; nothing asserts a time.
+pub const PATIENCE: Duration = Duration::from_secs(30);
+
+/// How a world is set up.
+pub struct Setup {
+    pub sandbox: SandboxConfig,
+    /// The switches: products, customers, orders.
+    pub switches: (bool, bool, bool),
+    /// More lines of the connection's table.
+    pub extra: String,
+    pub schedule: Vec<Duration>,
+    pub settle_after: Duration,
+    pub recheck: Duration,
+    pub call_timeout: Duration,
+    pub sapo_limit: (u32, f64),
+    pub abaha_limit: (u32, f64),
+}
+
+impl Default for Setup {
+    fn default() -> Self {
+        let fast = BucketConfig { size: 2_000, leak_per_second: 1_000.0, header: true };
+        Self {
+            sandbox: SandboxConfig {
+                bucket: fast,
+                abaha_bucket: None,
+                retry: vec![Duration::from_millis(50); 19],
+                abaha_retry: vec![Duration::from_millis(50); 2],
+                ..SandboxConfig::default()
+            },
+            switches: (true, true, true),
+            extra: String::new(),
+            schedule: [20, 50, 100, 200, 400, 800].map(Duration::from_millis).to_vec(),
+            settle_after: Duration::from_millis(200),
+            recheck: Duration::from_secs(600),
+            call_timeout: Duration::from_secs(10),
+            sapo_limit: (2_000, 1_000.0),
+            abaha_limit: (2_000, 1_000.0),
+        }
+    }
+}
+
+/// A sandbox and a program at work.
+pub struct World {
+    pub sandbox: Sandbox,
+    pub dir: TempDir,
+    pub config: Config,
+    running: Option<Running>,
+    checked: bool,
+}
+
+impl World {
+    /// The usual world: all three switches on, an empty shop, generous limits, short waits.
+    pub async fn new() -> Self {
+        Self::with(Setup::default()).await
+    }
+
+    pub async fn with(setup: Setup) -> Self {
+        let sandbox = Sandbox::start(setup.sandbox.clone()).await.unwrap();
+        let dir = tempfile::tempdir().unwrap();
+        let config = config(&setup, dir.path().to_owned());
+        let mut world = Self { sandbox, dir, config, running: None, checked: false };
+        world.start().await;
+        world.apply(&world.connections(setup.switches, &setup.extra)).await;
+        let base = world.url();
+        world.sandbox.send_webhooks_to(&base);
+        world
+    }
+
+    /// The connections file of this world's sandbox.
+    pub fn connections(&self, (products, customers, orders): (bool, bool, bool), extra: &str) -> String {
+        let sandbox = self.sandbox.config();
+        let (header, value) = sandbox.abaha_header.clone().unwrap_or(("x-none".into(), "none".into()));
+        format!(
+            r#"
+            [[store]]
+            alias = "{alias}"
+            access_token = "{token}"
+            webhook_secret = ["{secret}"]
+            base_url = "{omni}"
+            [[connection]]
+            name = "{CONNECTION}"
+            store = "{alias}"
+            channel = "abaha"
+            site = "{site}"
+            token = "{abaha_token}"
+            webhook_header = {{ name = "{header}", value = "{value}" }}
+            base_url = "{abaha}"
+            branch = {BRANCH}
+            staff = 72001
+            source = 387002
+            payment_method = 220001
+            products = {products}
+            customers = {customers}
+            orders = {orders}
+            {extra}
+            "#,
+            alias = sandbox.alias,
+            token = sandbox.access_token,
+            secret = sandbox.webhook_secret,
+            omni = self.sandbox.omni_url(),
+            site = sandbox.site,
+            abaha_token = sandbox.abaha_token,
+            abaha = self.sandbox.abaha_url(),
+        )
+    }
+
+    /// Applies a connections file, as `connect apply` does.
+    pub async fn apply(&self, text: &str) {
+        let parsed = file::parse(text, self.dir.path()).unwrap();
+        let context = self.running().context();
+        apply(&context.store, &context.http, &parsed, false, false, "test").await.unwrap();
+        context.snapshot.refresh().await.unwrap();
+    }
+
+    /// Starts the program on this world's data dir.
+    pub async fn start(&mut self) {
+        let app = App::open(self.config.clone()).await.unwrap();
+        let listener = app.bind().await.unwrap();
+        let running = app.start(Some(listener)).unwrap();
+        // The next start, after a stop, takes the same port, so that the senders find it again.
+        self.config.listen = running.address().unwrap();
+        self.running = Some(running);
+    }
+
+    /// Stops the program in order.
+    pub async fn stop(&mut self) {
+        let running = self.running.take().unwrap();
+        running.stopper().cancel();
+        running.finish().await.unwrap();
+    }
+
+    pub fn running(&self) -> &Running {
+        self.running.as_ref().unwrap()
+    }
+
+    pub fn store(&self) -> &Store {
+        &self.running().context().store
+    }
+
+    /// Where its receiver listens.
+    pub fn url(&self) -> String {
+        format!("http://{}", self.running().address().unwrap())
+    }
+
+    /// Publishes an event past the receiver.
+    pub async fn publish(&self, event: &Event) {
+        self.running().context().broker.publish(event).await.unwrap();
+    }
+
+    /// Waits until every webhook was delivered and every event is settled, or waits for a cause that time does not end.
+    pub async fn quiet(&self) {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            tokio::time::timeout(PATIENCE, self.sandbox.webhooks_settled()).await.expect("webhooks are delivered in time");
+            if self.is_quiet().await && self.sandbox.webhooks_waiting() == 0 && self.is_quiet().await {
+                return;
+            }
+            assert!(self.running().is_healthy(), "a role ended by itself");
+            if Instant::now() > deadline {
+                panic!("not quiet in time: {:?}, parked: {:#?}, events: {:#?}, calls: {:#?}", self.depth().await, self.parked().await, self.events().await, self.sandbox.calls());
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    }
+
+    async fn is_quiet(&self) -> bool {
+        let settled = self.depth().await == Depth::default();
+        settled && self.parked().await.iter().all(|row| !matches!(row.cause.as_str(), "throttled" | "failing" | "intent_pending" | "replay"))
+    }
+
+    pub async fn depth(&self) -> Depth {
+        self.running().context().broker.depth().await.unwrap()
+    }
+
+    pub async fn parked(&self) -> Vec<ParkedRow> {
+        self.store().list_parked(None, None, None, 10_000).await.unwrap()
+    }
+
+    pub async fn dead(&self) -> Vec<DeadLetter> {
+        self.store().list_letters(&DeadFilter { limit: 10_000, ..DeadFilter::default() }).await.unwrap()
+    }
+
+    /// Every ledger row, oldest first.
+    pub async fn events(&self) -> Vec<LedgerRow> {
+        let mut rows = self.store().list_events(&EventFilter { limit: 100_000, ..EventFilter::default() }).await.unwrap();
+        rows.reverse();
+        rows
+    }
+
+    /// The ledger rows of one object.
+    pub async fn events_of(&self, object: impl ToString) -> Vec<LedgerRow> {
+        let object = object.to_string();
+        self.events().await.into_iter().filter(|row| row.object_id == object).collect()
+    }
+
+    /// The last outcome and code of one object: ("done", "created").
+    pub async fn outcome(&self, object: impl ToString) -> (String, String) {
+        let row = self.events_of(object).await.pop().expect("an event of the object");
+        (row.outcome, row.code)
+    }
+
+    /// Ends the test: everything is settled but the rows named, as `parked:unlinked_product` or `dead:refused`, each as
+    /// often as it stands.
+    pub async fn finish(mut self, left: &[&str]) {
+        self.quiet().await;
+        let mut found: Vec<String> = self.parked().await.into_iter().map(|row| format!("parked:{}", row.cause)).collect();
+        found.extend(self.dead().await.into_iter().map(|row| format!("dead:{}", row.code)));
+        found.sort();
+        let mut left: Vec<String> = left.iter().map(|row| (*row).to_owned()).collect();
+        left.sort();
+        assert_eq!(found, left, "what is left unsettled; parked: {:#?}, dead: {:#?}", self.parked().await, self.dead().await);
+        self.checked = true;
+        self.stop().await;
+        self.sandbox.clone().stop().await;
+    }
+}
+
+impl Drop for World {
+    fn drop(&mut self) {
+        assert!(self.checked || std::thread::panicking(), "a test must end with World::finish, which checks that nothing is left unsettled");
+    }
+}
+
+fn config(setup: &Setup, data_dir: PathBuf) -> Config {
+    Config {
+        listen: ([127, 0, 0, 1], 0).into(),
+        database_url: format!("sqlite://{}", data_dir.join("state.db").display()),
+        data_dir,
+        master_key: None,
+        allow_custom_hosts: true,
+        call_timeout: setup.call_timeout,
+        sapo_limit: setup.sapo_limit,
+        abaha_limit: setup.abaha_limit,
+        retry: Retry { schedule: setup.schedule.clone(), settle_after: setup.settle_after, recheck: setup.recheck },
+        reconcile_every: None,
+        log: "warn".to_owned(),
+        log_json: false,
+        crash_at: None,
+    }
+}
+
+/// A decimal from a whole number.
+pub fn dong(amount: i64) -> Decimal {
+    Decimal::from(amount)
+}
