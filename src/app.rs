@@ -40,27 +40,42 @@ pub struct App {
 
 /// Opens the state alone: for commands that work beside a running `up`.
 pub async fn open_store(config: &Config) -> anyhow::Result<Store> {
-    std::fs::create_dir_all(&config.data_dir)
-        .with_context(|| format!("the data dir {} cannot be made; choose another with SAPO_SYNC__DATA_DIR", config.data_dir.display()))?;
+    std::fs::create_dir_all(&config.data_dir).with_context(|| {
+        format!(
+            "the data dir {} cannot be made; choose another with SAPO_SYNC__DATA_DIR",
+            config.data_dir.display()
+        )
+    })?;
     let cipher = Cipher::from_key_or_file(config.master_key.as_ref(), &config.data_dir.join("master.key"))?;
     Ok(Store::open(&config.database_url, cipher, Clock::system()).await?)
 }
 
 /// Takes the data dir's lock, or tells that another process has it.
 pub fn lock(config: &Config) -> anyhow::Result<Option<File>> {
-    std::fs::create_dir_all(&config.data_dir)
-        .with_context(|| format!("the data dir {} cannot be made; choose another with SAPO_SYNC__DATA_DIR", config.data_dir.display()))?;
+    std::fs::create_dir_all(&config.data_dir).with_context(|| {
+        format!(
+            "the data dir {} cannot be made; choose another with SAPO_SYNC__DATA_DIR",
+            config.data_dir.display()
+        )
+    })?;
     let path = config.data_dir.join("lock");
     let file = File::options()
         .create(true)
         .truncate(false)
         .write(true)
         .open(&path)
-        .with_context(|| format!("{} cannot be written; choose a data dir that this user may write (SAPO_SYNC__DATA_DIR)", path.display()))?;
+        .with_context(|| {
+            format!(
+                "{} cannot be written; choose a data dir that this user may write (SAPO_SYNC__DATA_DIR)",
+                path.display()
+            )
+        })?;
     match file.try_lock() {
         Ok(()) => Ok(Some(file)),
         Err(std::fs::TryLockError::WouldBlock) => Ok(None),
-        Err(std::fs::TryLockError::Error(error)) => Err(error).with_context(|| format!("{} cannot be locked", path.display())),
+        Err(std::fs::TryLockError::Error(error)) => {
+            Err(error).with_context(|| format!("{} cannot be locked", path.display()))
+        }
     }
 }
 
@@ -83,10 +98,18 @@ impl App {
         let context = context(&config, store, broker)?;
         for (account, closed) in context.store.closed_accounts().await? {
             context.limits.close_until(&account, closed.not_before);
-            context.failing.lock().map_err(|_| anyhow!("poisoned"))?.insert(account);
+            context
+                .failing
+                .lock()
+                .map_err(|_| anyhow!("poisoned"))?
+                .insert(account);
         }
         context.snapshot.refresh().await?;
-        Ok(Self { config, context, _lock: Some(lock) })
+        Ok(Self {
+            config,
+            context,
+            _lock: Some(lock),
+        })
     }
 
     /// Binds the listener; says who else has the port.
@@ -105,16 +128,27 @@ impl App {
         roles.start("connections", context.snapshot.clone().keep_fresh(stop.clone()));
         roles.start_fallible("work", work::work(context.clone(), stop.clone()));
         roles.start("release", work::release::release(context.clone(), stop.clone()));
-        roles.start_fallible("keeper", work::keeper::file_dead_letters(context.clone(), stop.clone()));
+        roles.start_fallible(
+            "keeper",
+            work::keeper::file_dead_letters(context.clone(), stop.clone()),
+        );
         roles.start("gauges", work::keeper::keep_gauges(context.clone(), stop.clone()));
         roles.start("jobs", jobs::run(context.clone(), stop.clone()));
         if let Some(every) = self.config.reconcile_every {
-            roles.start("timers", jobs::reconcile_every(context.clone(), every, stop.clone()));
+            roles.start(
+                "timers",
+                jobs::reconcile_every(context.clone(), every, stop.clone()),
+            );
         }
         if let Some(listener) = listener {
             roles.start_fallible("receive", serve(context, listener, stop.clone()));
         }
-        Ok(Running { app: self, stop, roles, address })
+        Ok(Running {
+            app: self,
+            stop,
+            roles,
+            address,
+        })
     }
 }
 
@@ -141,18 +175,29 @@ fn context(config: &Config, store: Store, broker: Arc<dyn Broker>) -> anyhow::Re
 pub fn sender(config: &Config, clock: &Clock) -> anyhow::Result<Http> {
     let rate = |(size, per_second)| Rate { size, per_second };
     let limits = Limits::new(clock.clone(), rate(config.sapo_limit), rate(config.abaha_limit));
-    let settings = HttpSettings { timeout: config.call_timeout, allow_custom_hosts: config.allow_custom_hosts, ..HttpSettings::default() };
+    let settings = HttpSettings {
+        timeout: config.call_timeout,
+        allow_custom_hosts: config.allow_custom_hosts,
+        ..HttpSettings::default()
+    };
     Ok(Http::new(settings, limits, clock.clone())?)
 }
 
 async fn serve(context: Context, listener: TcpListener, stop: CancellationToken) -> std::io::Result<()> {
-    let receiver = Receiver::new(Arc::clone(&context.broker), context.snapshot.clone(), context.store.clone(), context.clock.clone());
+    let receiver = Receiver::new(
+        Arc::clone(&context.broker),
+        context.snapshot.clone(),
+        context.store.clone(),
+        context.clock.clone(),
+    );
     let router = receive::router(receiver).merge(health::router(readiness(context)));
     let listener = listener.tap_io(|stream| {
         // Answers are one small packet each; waiting to fill it would only add delay.
         let _best_effort = stream.set_nodelay(true);
     });
-    axum::serve(listener, router).with_graceful_shutdown(stop.cancelled_owned()).await
+    axum::serve(listener, router)
+        .with_graceful_shutdown(stop.cancelled_owned())
+        .await
 }
 
 fn readiness(context: Context) -> health::Ready {
@@ -160,15 +205,22 @@ fn readiness(context: Context) -> health::Ready {
         let context = context.clone();
         Box::pin(async move {
             context.broker.ready().await.map_err(|error| error.to_string())?;
-            if context.snapshot.fresh() { Ok(()) } else { Err("the connections known are older than 15 minutes; is the state database away?".to_owned()) }
+            if context.snapshot.fresh() {
+                Ok(())
+            } else {
+                Err("the connections known are older than 15 minutes; is the state database away?".to_owned())
+            }
         })
     })
 }
 
+/// A role's name and how it ended.
+type Ended = (&'static str, Result<(), String>);
+
 /// The roles of a process, each a task of its own.
 #[derive(Default)]
 struct Roles {
-    tasks: JoinSet<(&'static str, Result<(), String>)>,
+    tasks: JoinSet<Ended>,
     ended: Arc<AtomicBool>,
 }
 
@@ -180,7 +232,11 @@ impl Roles {
         });
     }
 
-    fn start_fallible<E: std::fmt::Display>(&mut self, name: &'static str, role: impl Future<Output = Result<(), E>> + Send + 'static) {
+    fn start_fallible<E: std::fmt::Display>(
+        &mut self,
+        name: &'static str,
+        role: impl Future<Output = Result<(), E>> + Send + 'static,
+    ) {
         let ended = Arc::clone(&self.ended);
         self.tasks.spawn(async move {
             let result = role.await.map_err(|error| error.to_string());
@@ -243,12 +299,14 @@ impl Running {
         self.app.context.store.close().await;
         match died {
             None => Ok(()),
-            Some(role) => Err(anyhow!("a part of the program ended by itself ({role}); everything was stopped, start it again")),
+            Some(role) => Err(anyhow!(
+                "a part of the program ended by itself ({role}); everything was stopped, start it again"
+            )),
         }
     }
 }
 
-fn describe(ended: Option<Result<(&'static str, Result<(), String>), tokio::task::JoinError>>) -> String {
+fn describe(ended: Option<Result<Ended, tokio::task::JoinError>>) -> String {
     match ended {
         Some(Ok((name, Ok(())))) => name.to_owned(),
         Some(Ok((name, Err(error)))) => format!("{name}: {error}"),

@@ -14,7 +14,7 @@ pub struct Config {
     pub listen: SocketAddr,
     /// Where the embedded files live.
     pub data_dir: PathBuf,
-    /// The state database's URL; a SQLite file in the data dir by default.
+    /// The state database's URL; a `SQLite` file in the data dir by default.
     pub database_url: String,
     /// The master key as given, 64 hex digits; made on first start where none is.
     pub master_key: Option<SecretString>,
@@ -140,11 +140,15 @@ pub const REFERENCE: &str = include_str!("config.default.toml");
 impl Config {
     /// Reads the settings; `file` is the one named with `--config`.
     pub fn load(file: Option<&Path>) -> Result<Self, ConfigError> {
-        let mut builder = config::Config::builder().add_source(config::File::from_str(REFERENCE, config::FileFormat::Toml));
+        let mut builder =
+            config::Config::builder().add_source(config::File::from_str(REFERENCE, config::FileFormat::Toml));
         if let Some(file) = file {
             builder = builder.add_source(config::File::from(file));
         }
-        let environment = config::Environment::with_prefix("SAPO_SYNC").prefix_separator("__").separator("__").ignore_empty(true);
+        let environment = config::Environment::with_prefix("SAPO_SYNC")
+            .prefix_separator("__")
+            .separator("__")
+            .ignore_empty(true);
         Self::from_raw(builder.add_source(environment).build()?.try_deserialize()?)
     }
 
@@ -156,13 +160,23 @@ impl Config {
             example: "127.0.0.1:8080",
         })?;
         if let Some(url) = raw.broker.url.filter(|url| url != "embedded") {
-            return Err(ConfigError::Value { key: "SAPO_SYNC__BROKER__URL", value: without_password(&url), expected: "a broker this version knows", example: "embedded" });
+            return Err(ConfigError::Value {
+                key: "SAPO_SYNC__BROKER__URL",
+                value: without_password(&url),
+                expected: "a broker this version knows",
+                example: "embedded",
+            });
         }
         let database_url = match raw.database.url.filter(|url| !url.is_empty()) {
             None => format!("sqlite://{}", raw.data_dir.join("state.db").display()),
             Some(url) if url.starts_with("sqlite:") => url,
             Some(url) => {
-                return Err(ConfigError::Value { key: "SAPO_SYNC__DATABASE__URL", value: without_password(&url), expected: "a database this version knows", example: "sqlite://data/state.db" });
+                return Err(ConfigError::Value {
+                    key: "SAPO_SYNC__DATABASE__URL",
+                    value: without_password(&url),
+                    expected: "a database this version knows",
+                    example: "sqlite://data/state.db",
+                });
             }
         };
         let schedule = raw
@@ -183,7 +197,8 @@ impl Config {
             retry: Retry {
                 schedule,
                 settle_after: duration("SAPO_SYNC__RETRY__SETTLE_AFTER", &raw.retry.settle_after)?,
-                recheck: duration("SAPO_SYNC__RETRY__RECHECK", &raw.retry.recheck)?.min(Duration::from_secs(600)),
+                recheck: duration("SAPO_SYNC__RETRY__RECHECK", &raw.retry.recheck)?
+                    .min(Duration::from_mins(10)),
             },
             reconcile_every: match raw.reconcile.every.trim() {
                 "off" => None,
@@ -197,22 +212,40 @@ impl Config {
 }
 
 fn duration(key: &'static str, text: &str) -> Result<Duration, ConfigError> {
-    let wrong = || ConfigError::Value { key, value: text.to_owned(), expected: "a duration", example: "30s, 2m or 1h" };
+    let wrong = || ConfigError::Value {
+        key,
+        value: text.to_owned(),
+        expected: "a duration",
+        example: "30s, 2m or 1h",
+    };
     let span: jiff::SignedDuration = text.trim().parse().map_err(|_| wrong())?;
     Duration::try_from(span).map_err(|_| wrong())
 }
 
 /// Reads a bucket written `40+2/s`: its size, and how many calls a second it lets through when empty.
 fn rate(key: &'static str, text: &str) -> Result<(u32, f64), ConfigError> {
-    let parsed = text.trim().strip_suffix("/s").and_then(|rest| rest.split_once('+')).and_then(|(size, rate)| {
-        let (size, rate) = (size.trim().parse().ok()?, rate.trim().parse().ok()?);
-        (size > 0 && f64::is_finite(rate) && rate > 0.0).then_some((size, rate))
-    });
-    parsed.ok_or_else(|| ConfigError::Value { key, value: text.to_owned(), expected: "a bucket", example: "40+2/s" })
+    let parsed = text
+        .trim()
+        .strip_suffix("/s")
+        .and_then(|rest| rest.split_once('+'))
+        .and_then(|(size, rate)| {
+            let (size, rate) = (size.trim().parse().ok()?, rate.trim().parse().ok()?);
+            (size > 0 && f64::is_finite(rate) && rate > 0.0).then_some((size, rate))
+        });
+    parsed.ok_or_else(|| ConfigError::Value {
+        key,
+        value: text.to_owned(),
+        expected: "a bucket",
+        example: "40+2/s",
+    })
 }
 
 /// A secret given directly or by its `_FILE` twin.
-pub fn secret(key: &'static str, direct: Option<String>, file: Option<String>) -> Result<Option<SecretString>, ConfigError> {
+pub fn secret(
+    key: &'static str,
+    direct: Option<String>,
+    file: Option<String>,
+) -> Result<Option<SecretString>, ConfigError> {
     match (direct.filter(|t| !t.is_empty()), file.filter(|t| !t.is_empty())) {
         (Some(_), Some(_)) => Err(ConfigError::Both(key)),
         (Some(text), None) => Ok(Some(text.into())),
@@ -252,7 +285,7 @@ mod tests {
         let minutes: Vec<u64> = config.retry.schedule.iter().map(Duration::as_secs).collect();
         assert_eq!(minutes, [5, 30, 120, 600, 3600, 21600]);
         assert_eq!(config.retry.settle_after.as_secs(), 120);
-        assert_eq!(config.reconcile_every, Some(Duration::from_secs(900)));
+        assert_eq!(config.reconcile_every, Some(Duration::from_mins(15)));
         assert_eq!(config.sapo_limit, (40, 2.0));
         assert!(!config.allow_custom_hosts);
     }
@@ -267,15 +300,23 @@ mod tests {
             ("outgoing.sapo_limit = \"2\"", "SAPO_SYNC__OUTGOING__SAPO_LIMIT"),
         ] {
             let message = load(text).unwrap_err().to_string();
-            assert!(message.contains(key) && message.contains("for example"), "{message}");
-            assert!(!message.contains("guest:guest") && !message.contains("u:p"), "{message}");
+            assert!(
+                message.contains(key) && message.contains("for example"),
+                "{message}"
+            );
+            assert!(
+                !message.contains("guest:guest") && !message.contains("u:p"),
+                "{message}"
+            );
         }
         assert!(load("colour = 1").unwrap_err().to_string().contains("colour"));
     }
 
     #[test]
     fn a_secret_and_its_file_together_are_refused() {
-        let message = load("master_key = \"a\"\nmaster_key_file = \"b\"").unwrap_err().to_string();
+        let message = load("master_key = \"a\"\nmaster_key_file = \"b\"")
+            .unwrap_err()
+            .to_string();
         assert!(message.contains("SAPO_SYNC__MASTER_KEY_FILE"), "{message}");
     }
 }

@@ -1,5 +1,46 @@
-#![doc = "temporary"]
-#![allow(missing_docs)]
+//! sapo-sync keeps a Sapo Omni / POS shop in step with its sales channels: change notifications come in as signed
+//! webhooks, each is kept durably, worked on, and made true on the opposite side through its REST API.
+//!
+//! # The map, in the order the data goes
+//!
+//! | room | what it does |
+//! |---|---|
+//! | [`receive`] | takes webhooks: limits, verification over the raw body, a confirmed publish, an answer |
+//! | [`broker`] | keeps events between receiver and workers: publish, take, settle (embedded: a queue file with group commit) |
+//! | [`work`] | the workers: the newest state of each object, one object at a time. Start at [`work::process`] |
+//! | [`map`] | pure functions: what the other side should be |
+//! | [`destination`] | the clients of the APIs, one folder each; one sender with rate buckets underneath |
+//! | [`store`] | all SQL of the state: connections, links, intents, ledger, parked rows, dead letters, jobs |
+//! | [`sync`] | import, reconcile and plan walk both catalogues; connecting a shop; replay |
+//! | [`sandbox`] | stand-ins for the APIs, with their limits, errors, odd data and a fault schedule |
+//! | [`domain`] | the words of the field, pure, used by all |
+//! | [`observe`], [`config`] | logs, metrics, health; settings |
+//! | [`app`], `cli` | put the rooms together; the command line |
+//!
+//! A test (`tests/it/layers.rs`) holds who may import whom.
+//!
+//! # How an event ends
+//!
+//! A delivery is worked on by `work::process` and settled by `work::settle`, the only place that turns an
+//! [`Outcome`](domain::outcome::Outcome) into an acknowledgement, a parked row or a dead letter, in one transaction
+//! with the ledger row that tells why. What cannot be repeated (an order, a customer, a product, a payment) is made by
+//! `work::create`: an intent is written before the call, and after a crash or a lost answer the other side is asked
+//! before anything is sent again.
+//!
+//! # Where this differs from what was first proposed, and why
+//!
+//! - The state database is sqlx's `Any` pool, one SQL text, rather than an enum over two pools of our own: it is that
+//!   enum, kept by the library.
+//! - Typed clients instead of one `Destination` trait with a `send`: the calls of the POS and of a channel have little
+//!   in common, and a trait over them would only hide which is which.
+//! - `sync` may use `work`: a walk creates categories with the same once-only code, and judges with the same mapping.
+//! - A replay is a parked row that is due now, not a publish by the command: one transaction, and no second process
+//!   ever opens the queue file.
+//! - A dead letter is filed by `settle` in the transaction that decides it, before the broker is told; the keeper that
+//!   drains the dead-letter queue files only what no worker could speak of.
+
+#![warn(missing_docs)]
+
 pub mod app;
 pub mod broker;
 pub mod config;

@@ -55,7 +55,7 @@ mod tests {
         let clock = Clock::system();
         let other = clock.clone();
         let before = other.now();
-        clock.advance(Duration::from_secs(3600));
+        clock.advance(Duration::from_hours(1));
         assert!(other.now() >= before + 3_600_000);
         assert_eq!(until(10, 5), Duration::ZERO);
     }

@@ -117,7 +117,7 @@ pub struct ChannelOrder {
 pub struct ChannelLine {
     /// The channel's product id.
     pub product_id: Option<String>,
-    /// product_code = SKU.
+    /// `product_code` = SKU.
     pub code: String,
     /// Name.
     pub name: String,

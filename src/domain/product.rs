@@ -83,7 +83,7 @@ pub struct Listing {
 /// A new product for a channel.
 #[derive(Clone, Debug, PartialEq)]
 pub struct NewListing {
-    /// product_code = SKU.
+    /// `product_code` = SKU.
     pub code: String,
     /// The fields we own.
     pub listing: Listing,
@@ -98,7 +98,7 @@ pub struct NewListing {
 pub struct ChannelProduct {
     /// Its id on the channel.
     pub id: String,
-    /// product_code.
+    /// `product_code`.
     pub code: String,
     /// The name.
     pub name: String,

@@ -17,6 +17,7 @@ const ID: &[&str] = &["id"];
 const PRODUCT_ID: &[&str] = &["product_id", "variant_id"];
 const ORDER_ID: &[&str] = &["order_id"];
 
+#[allow(clippy::unnecessary_wraps)] // keeps the table below a table
 const fn topic(kind: Kind, shape: Shape, id_fields: &'static [&'static str]) -> Option<Topic> {
     Some(Topic {
         kind,

@@ -20,7 +20,13 @@ pub struct Closed {
 
 impl Store {
     /// Closes an account until a moment; a later moment wins. Returns the failures in a row.
-    pub async fn close_account(&self, account: &str, not_before: Millis, failure: bool, reason: &str) -> Result<i64, StoreError> {
+    pub async fn close_account(
+        &self,
+        account: &str,
+        not_before: Millis,
+        failure: bool,
+        reason: &str,
+    ) -> Result<i64, StoreError> {
         let failures: (i64,) = sqlx::query_as(
             "insert into accounts (account, not_before, failures, reason, updated_at) values ($1, $2, $3, $4, $5)
              on conflict (account) do update set
@@ -40,13 +46,18 @@ impl Store {
 
     /// Opens an account again after a call that worked.
     pub async fn open_account(&self, account: &str) -> Result<(), StoreError> {
-        sqlx::query("delete from accounts where account = $1").bind(account).execute(&self.write).await?;
+        sqlx::query("delete from accounts where account = $1")
+            .bind(account)
+            .execute(&self.write)
+            .await?;
         Ok(())
     }
 
     /// Every account that is closed now, or was and has not been seen to work since.
     pub async fn closed_accounts(&self) -> Result<HashMap<String, Closed>, StoreError> {
-        let rows: Vec<Closed> = sqlx::query_as("select account, not_before, failures, reason from accounts").fetch_all(&self.read).await?;
+        let rows: Vec<Closed> = sqlx::query_as("select account, not_before, failures, reason from accounts")
+            .fetch_all(&self.read)
+            .await?;
         Ok(rows.into_iter().map(|row| (row.account.clone(), row)).collect())
     }
 }

@@ -12,7 +12,7 @@ use super::{Store, StoreError};
 use crate::domain::clock::{Millis, millis};
 
 /// A snapshot older than this makes the process not ready.
-pub const STALE_AFTER: Duration = Duration::from_secs(15 * 60);
+pub const STALE_AFTER: Duration = Duration::from_mins(15);
 
 /// Holds the newest snapshot.
 #[derive(Clone)]
@@ -24,7 +24,10 @@ pub struct SnapshotCache {
 impl SnapshotCache {
     /// Makes an empty cache; [`SnapshotCache::refresh`] fills it.
     pub fn new(store: Store) -> Self {
-        Self { store, held: Arc::default() }
+        Self {
+            store,
+            held: Arc::default(),
+        }
     }
 
     /// The newest snapshot, if there is one yet.
@@ -48,7 +51,8 @@ impl SnapshotCache {
 
     /// Whether the snapshot is there and young enough.
     pub fn fresh(&self) -> bool {
-        self.get().is_some_and(|held| self.store.clock().now() - held.1 < millis(STALE_AFTER))
+        self.get()
+            .is_some_and(|held| self.store.clock().now() - held.1 < millis(STALE_AFTER))
     }
 
     /// Refreshes once a second until cancelled.

@@ -56,14 +56,18 @@ pub struct Snapshot {
 impl Snapshot {
     /// The connections of a store that are not stopped.
     pub fn of_store<'a>(&'a self, alias: &'a str) -> impl Iterator<Item = &'a Arc<ConnectionAccount>> {
-        self.connections.values().filter(move |row| row.connection.store == alias && row.connection.state != State::Stopped)
+        self.connections
+            .values()
+            .filter(move |row| row.connection.store == alias && row.connection.state != State::Stopped)
     }
 
     /// The one connection of a channel's site that is not stopped.
     pub fn of_site(&self, channel: System, site: &str) -> Option<&Arc<ConnectionAccount>> {
-        self.connections
-            .values()
-            .find(|row| row.connection.channel == channel && row.connection.site == site && row.connection.state != State::Stopped)
+        self.connections.values().find(|row| {
+            row.connection.channel == channel
+                && row.connection.site == site
+                && row.connection.state != State::Stopped
+        })
     }
 }
 
@@ -97,14 +101,19 @@ impl Store {
     pub async fn snapshot(&self) -> Result<Snapshot, StoreError> {
         let stamp = self.snapshot_stamp().await?;
         let stores: Vec<StoreRow> =
-            sqlx::query_as("select alias, access_token, webhook_secrets, base_url, tenant_id from stores").fetch_all(&self.read).await?;
+            sqlx::query_as("select alias, access_token, webhook_secrets, base_url, tenant_id from stores")
+                .fetch_all(&self.read)
+                .await?;
         let connections: Vec<ConnectionRow> = sqlx::query_as(
             "select name, store, channel, site, token, webhook_header, webhook_secrets, base_url, settings, state, state_reason, activated_at from connections",
         )
         .fetch_all(&self.read)
         .await?;
         Ok(Snapshot {
-            stores: stores.into_iter().map(|row| Ok((row.alias.clone(), Arc::new(self.open_store(row)?)))).collect::<Result<_, StoreError>>()?,
+            stores: stores
+                .into_iter()
+                .map(|row| Ok((row.alias.clone(), Arc::new(self.open_store(row)?))))
+                .collect::<Result<_, StoreError>>()?,
             connections: connections
                 .into_iter()
                 .map(|row| Ok((row.name.clone(), Arc::new(self.open_connection(row)?))))
@@ -127,7 +136,9 @@ impl Store {
     fn open_store(&self, row: StoreRow) -> Result<StoreAccount, StoreError> {
         let place = format!("stores/{}", row.alias);
         Ok(StoreAccount {
-            access_token: self.cipher.open(&format!("{place}/access_token"), &row.access_token)?,
+            access_token: self
+                .cipher
+                .open(&format!("{place}/access_token"), &row.access_token)?,
             webhook_secrets: self.open_list(&format!("{place}/webhook_secrets"), &row.webhook_secrets)?,
             alias: row.alias,
             base_url: row.base_url,
@@ -137,16 +148,24 @@ impl Store {
 
     fn open_connection(&self, row: ConnectionRow) -> Result<ConnectionAccount, StoreError> {
         let place = format!("connections/{}", row.name);
-        let header = row.webhook_header.map(|sealed| self.open_list(&format!("{place}/webhook_header"), &sealed)).transpose()?;
+        let header = row
+            .webhook_header
+            .map(|sealed| self.open_list(&format!("{place}/webhook_header"), &sealed))
+            .transpose()?;
         let unknown = |what: &str| StoreError::corrupt(&place, format!("{what} is unknown"));
-        let settings: Settings = serde_json::from_str(&row.settings).map_err(|error| StoreError::corrupt(&place, error))?;
+        let settings: Settings =
+            serde_json::from_str(&row.settings).map_err(|error| StoreError::corrupt(&place, error))?;
         Ok(ConnectionAccount {
             token: self.cipher.open(&format!("{place}/token"), &row.token)?,
             webhook_header: header.and_then(|mut pair| {
                 let (value, name) = (pair.pop()?, pair.pop()?);
                 Some((name.expose_secret().to_owned(), value))
             }),
-            webhook_secrets: row.webhook_secrets.map(|sealed| self.open_list(&format!("{place}/webhook_secrets"), &sealed)).transpose()?.unwrap_or_default(),
+            webhook_secrets: row
+                .webhook_secrets
+                .map(|sealed| self.open_list(&format!("{place}/webhook_secrets"), &sealed))
+                .transpose()?
+                .unwrap_or_default(),
             base_url: row.base_url,
             state_reason: row.state_reason,
             connection: Connection {
@@ -163,13 +182,15 @@ impl Store {
 
     fn open_list(&self, place: &str, sealed: &[u8]) -> Result<Vec<SecretString>, StoreError> {
         let text = self.cipher.open(place, sealed)?;
-        let list: Vec<String> = serde_json::from_str(text.expose_secret()).map_err(|_| StoreError::corrupt(place, "not a list"))?;
+        let list: Vec<String> = serde_json::from_str(text.expose_secret())
+            .map_err(|_| StoreError::corrupt(place, "not a list"))?;
         Ok(list.into_iter().map(Into::into).collect())
     }
 
     fn seal_list(&self, place: &str, list: &[&SecretString]) -> Vec<u8> {
         let list: Vec<&str> = list.iter().map(|secret| secret.expose_secret()).collect();
-        self.cipher.seal(place, &serde_json::to_string(&list).unwrap_or_default())
+        self.cipher
+            .seal(place, &serde_json::to_string(&list).unwrap_or_default())
     }
 
     /// Writes a store, new or changed.
@@ -198,7 +219,8 @@ impl Store {
         let header = row.webhook_header.as_ref().map(|(name, value)| {
             self.seal_list(&format!("{place}/webhook_header"), &[&name.clone().into(), value])
         });
-        let settings = serde_json::to_string(&connection.settings).map_err(|error| StoreError::corrupt(&place, error))?;
+        let settings = serde_json::to_string(&connection.settings)
+            .map_err(|error| StoreError::corrupt(&place, error))?;
         sqlx::query(
             "insert into connections (name, store, channel, site, token, webhook_header, webhook_secrets, base_url, settings, state, state_reason, activated_at, updated_at)
              values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)
@@ -225,28 +247,40 @@ impl Store {
     }
 
     /// Pauses, resumes or stops a connection.
-    pub async fn set_connection_state(&self, tx: &mut Tx, name: &str, state: State, reason: Option<&str>) -> Result<(), StoreError> {
-        let changed = sqlx::query("update connections set state = $2, state_reason = $3, updated_at = $4 where name = $1")
-            .bind(name)
-            .bind(state.as_str())
-            .bind(reason)
-            .bind(self.clock.now())
-            .execute(&mut **tx)
-            .await?;
+    pub async fn set_connection_state(
+        &self,
+        tx: &mut Tx,
+        name: &str,
+        state: State,
+        reason: Option<&str>,
+    ) -> Result<(), StoreError> {
+        let changed = sqlx::query(
+            "update connections set state = $2, state_reason = $3, updated_at = $4 where name = $1",
+        )
+        .bind(name)
+        .bind(state.as_str())
+        .bind(reason)
+        .bind(self.clock.now())
+        .execute(&mut **tx)
+        .await?;
         if changed.rows_affected() == 0 {
-            return Err(StoreError::NotFound(format!("there is no connection {name:?}; `sapo-sync connect list` shows them")));
+            return Err(StoreError::NotFound(format!(
+                "there is no connection {name:?}; `sapo-sync connect list` shows them"
+            )));
         }
         Ok(())
     }
 
     /// Remembers the tenant that a store's first verified webhook named.
     pub async fn learn_tenant(&self, alias: &str, tenant_id: &str) -> Result<(), StoreError> {
-        sqlx::query("update stores set tenant_id = $2, updated_at = $3 where alias = $1 and tenant_id is null")
-            .bind(alias)
-            .bind(tenant_id)
-            .bind(self.clock.now())
-            .execute(&self.write)
-            .await?;
+        sqlx::query(
+            "update stores set tenant_id = $2, updated_at = $3 where alias = $1 and tenant_id is null",
+        )
+        .bind(alias)
+        .bind(tenant_id)
+        .bind(self.clock.now())
+        .execute(&self.write)
+        .await?;
         Ok(())
     }
 }

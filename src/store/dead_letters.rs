@@ -60,8 +60,7 @@ pub struct DeadFilter {
     pub limit: i64,
 }
 
-const COLUMNS: &str =
-    "event_id, run, connection, source, topic, kind, object_id, reference, code, reason, attempts, last_answer, received_at, filed_at, state";
+const COLUMNS: &str = "event_id, run, connection, source, topic, kind, object_id, reference, code, reason, attempts, last_answer, received_at, filed_at, state";
 
 /// Why an event is given up.
 #[derive(Clone, Copy, Debug)]
@@ -76,7 +75,12 @@ pub struct Verdict<'a> {
 
 impl Store {
     /// Files a letter; filing it again changes nothing.
-    pub async fn file_letter(&self, tx: &mut Tx, event: &Event, verdict: Verdict<'_>) -> Result<(), StoreError> {
+    pub async fn file_letter(
+        &self,
+        tx: &mut Tx,
+        event: &Event,
+        verdict: Verdict<'_>,
+    ) -> Result<(), StoreError> {
         sqlx::query(
             "insert into dead_letters (event_id, run, connection, source, topic, kind, object_id, reference, code, reason, attempts, last_answer, attributes, body, received_at, filed_at, state)
              values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, 'open') on conflict (event_id, run) do nothing",
@@ -116,7 +120,9 @@ impl Store {
 
     /// Lists letters, newest first.
     pub async fn list_letters(&self, filter: &DeadFilter) -> Result<Vec<DeadLetter>, StoreError> {
-        let mut sql = sqlx::QueryBuilder::<sqlx::Any>::new(format!("select {COLUMNS} from dead_letters where state = "));
+        let mut sql = sqlx::QueryBuilder::<sqlx::Any>::new(format!(
+            "select {COLUMNS} from dead_letters where state = "
+        ));
         sql.push_bind(filter.state.clone().unwrap_or_else(|| "open".to_owned()));
         for (column, value) in [("connection", &filter.connection), ("code", &filter.code)] {
             if let Some(value) = value {
@@ -130,7 +136,9 @@ impl Store {
             sql.push(" and (reference = ").push_bind(search.clone());
             sql.push(" or object_id = ").push_bind(search.clone());
             sql.push(" or (event_id >= ").push_bind(search.clone());
-            sql.push(" and event_id < ").push_bind(format!("{search}g")).push("))");
+            sql.push(" and event_id < ")
+                .push_bind(format!("{search}g"))
+                .push("))");
         }
         sql.push(" order by filed_at desc limit ").push_bind(filter.limit);
         Ok(sql.build_query_as().fetch_all(&self.read).await?)
@@ -138,28 +146,45 @@ impl Store {
 
     /// A letter's event, whole.
     pub async fn letter_event(&self, event_id: &str, run: i64) -> Result<Option<Event>, StoreError> {
-        let row: Option<(String, Vec<u8>)> = sqlx::query_as("select attributes, body from dead_letters where event_id = $1 and run = $2")
-            .bind(event_id)
-            .bind(run)
-            .fetch_optional(&self.read)
-            .await?;
-        row.map(|(attributes, body)| Event::restore(&attributes, Bytes::from(body)).map_err(|error| StoreError::corrupt("dead letter", error))).transpose()
+        let row: Option<(String, Vec<u8>)> =
+            sqlx::query_as("select attributes, body from dead_letters where event_id = $1 and run = $2")
+                .bind(event_id)
+                .bind(run)
+                .fetch_optional(&self.read)
+                .await?;
+        row.map(|(attributes, body)| {
+            Event::restore(&attributes, Bytes::from(body))
+                .map_err(|error| StoreError::corrupt("dead letter", error))
+        })
+        .transpose()
     }
 
     /// Changes an open letter's state. Returns whether it was open.
-    pub async fn set_letter_state(&self, tx: &mut Tx, event_id: &str, run: i64, state: &str) -> Result<bool, StoreError> {
-        let done = sqlx::query("update dead_letters set state = $3 where event_id = $1 and run = $2 and state = 'open'")
-            .bind(event_id)
-            .bind(run)
-            .bind(state)
-            .execute(&mut **tx)
-            .await?;
+    pub async fn set_letter_state(
+        &self,
+        tx: &mut Tx,
+        event_id: &str,
+        run: i64,
+        state: &str,
+    ) -> Result<bool, StoreError> {
+        let done = sqlx::query(
+            "update dead_letters set state = $3 where event_id = $1 and run = $2 and state = 'open'",
+        )
+        .bind(event_id)
+        .bind(run)
+        .bind(state)
+        .execute(&mut **tx)
+        .await?;
         Ok(done.rows_affected() > 0)
     }
 
     /// How many open letters there are, by code.
     pub async fn letter_counts(&self) -> Result<Vec<(String, i64)>, StoreError> {
-        Ok(sqlx::query_as("select code, count(*) from dead_letters where state = 'open' group by code").fetch_all(&self.read).await?)
+        Ok(
+            sqlx::query_as("select code, count(*) from dead_letters where state = 'open' group by code")
+                .fetch_all(&self.read)
+                .await?,
+        )
     }
 
     /// Puts a mark on a redelivered event before it runs alone; returns how many it has now.
@@ -176,7 +201,10 @@ impl Store {
 
     /// Takes the marks off an event that was settled.
     pub async fn clear_poison(&self, tx: &mut Tx, event_id: &str) -> Result<(), StoreError> {
-        sqlx::query("delete from poison_marks where event_id = $1").bind(event_id).execute(&mut **tx).await?;
+        sqlx::query("delete from poison_marks where event_id = $1")
+            .bind(event_id)
+            .execute(&mut **tx)
+            .await?;
         Ok(())
     }
 }

@@ -86,7 +86,15 @@ macro_rules! columns {
 
 impl Store {
     /// Takes an intent for as long as `lease`; the call's deadline must be shorter.
-    pub async fn take_intent(&self, key: &IntentKey, connection: &str, source_id: &str, fingerprint: Option<&str>, owner: &str, lease: Duration) -> Result<Taken, StoreError> {
+    pub async fn take_intent(
+        &self,
+        key: &IntentKey,
+        connection: &str,
+        source_id: &str,
+        fingerprint: Option<&str>,
+        owner: &str,
+        lease: Duration,
+    ) -> Result<Taken, StoreError> {
         let now = self.clock.now();
         let until = self.clock.after(lease);
         let mut tx = self.begin().await?;
@@ -174,7 +182,12 @@ impl Store {
         Ok(())
     }
 
-    async fn update_intent(&self, sql: &'static str, intent: &Intent, value: Millis) -> Result<(), StoreError> {
+    async fn update_intent(
+        &self,
+        sql: &'static str,
+        intent: &Intent,
+        value: Millis,
+    ) -> Result<(), StoreError> {
         sqlx::query(sql)
             .bind(&intent.account)
             .bind(&intent.kind)
@@ -188,13 +201,22 @@ impl Store {
 
     /// Completes an intent, whoever holds it. Returns another result that was recorded before, if there is one:
     /// two objects then carry one mark, which a person must see.
-    pub async fn complete_intent(&self, tx: &mut Tx, account: &str, kind: &str, natural_key: &str, result_id: &str) -> Result<Option<String>, StoreError> {
-        let before: Option<(Option<String>,)> = sqlx::query_as("select result_id from intents where account = $1 and kind = $2 and natural_key = $3")
-            .bind(account)
-            .bind(kind)
-            .bind(natural_key)
-            .fetch_optional(&mut **tx)
-            .await?;
+    pub async fn complete_intent(
+        &self,
+        tx: &mut Tx,
+        account: &str,
+        kind: &str,
+        natural_key: &str,
+        result_id: &str,
+    ) -> Result<Option<String>, StoreError> {
+        let before: Option<(Option<String>,)> = sqlx::query_as(
+            "select result_id from intents where account = $1 and kind = $2 and natural_key = $3",
+        )
+        .bind(account)
+        .bind(kind)
+        .bind(natural_key)
+        .fetch_optional(&mut **tx)
+        .await?;
         match before {
             Some((Some(other),)) if other != result_id => return Ok(Some(other)),
             _ => {}
@@ -210,28 +232,44 @@ impl Store {
     }
 
     /// An intent by its natural key.
-    pub async fn intent(&self, account: &str, kind: IntentKind, natural_key: &str) -> Result<Option<Intent>, StoreError> {
-        Ok(sqlx::query_as(columns!("select", "from intents where account = $1 and kind = $2 and natural_key = $3"))
-            .bind(account)
-            .bind(kind.as_str())
-            .bind(natural_key)
-            .fetch_optional(&self.read)
-            .await?)
+    pub async fn intent(
+        &self,
+        account: &str,
+        kind: IntentKind,
+        natural_key: &str,
+    ) -> Result<Option<Intent>, StoreError> {
+        Ok(sqlx::query_as(columns!(
+            "select",
+            "from intents where account = $1 and kind = $2 and natural_key = $3"
+        ))
+        .bind(account)
+        .bind(kind.as_str())
+        .bind(natural_key)
+        .fetch_optional(&self.read)
+        .await?)
     }
 
     /// The intents at an account whose result is not known.
     pub async fn open_intents(&self, account: &str, kind: IntentKind) -> Result<Vec<Intent>, StoreError> {
-        Ok(sqlx::query_as(columns!("select", "from intents where account = $1 and kind = $2 and result_id is null"))
-            .bind(account)
-            .bind(kind.as_str())
-            .fetch_all(&self.read)
-            .await?)
+        Ok(sqlx::query_as(columns!(
+            "select",
+            "from intents where account = $1 and kind = $2 and result_id is null"
+        ))
+        .bind(account)
+        .bind(kind.as_str())
+        .fetch_all(&self.read)
+        .await?)
     }
 
     /// Ends the leases of processes that cannot be alive any more: the embedded database has one user, held by a lock.
     pub async fn end_leases(&self) -> Result<u64, StoreError> {
-        let intents = sqlx::query("update intents set lease_until = 0 where result_id is null and lease_until > 0").execute(&self.write).await?;
-        sqlx::query("update jobs set lease_until = 0 where finished_at is null").execute(&self.write).await?;
+        let intents =
+            sqlx::query("update intents set lease_until = 0 where result_id is null and lease_until > 0")
+                .execute(&self.write)
+                .await?;
+        sqlx::query("update jobs set lease_until = 0 where finished_at is null")
+            .execute(&self.write)
+            .await?;
         Ok(intents.rows_affected())
     }
 }

@@ -47,14 +47,21 @@ pub struct JobRow {
     pub reason: String,
 }
 
-const COLUMNS: &str = "id, kind, connection, arguments, state, position, found, reason, created_at, finished_at";
+const COLUMNS: &str =
+    "id, kind, connection, arguments, state, position, found, reason, created_at, finished_at";
 
 impl Store {
     /// Stores a job to be run; one that waits or runs already with the same kind and connection is returned instead.
     pub async fn add_job(&self, kind: &str, connection: &str, arguments: &str) -> Result<Job, StoreError> {
         let mut tx = self.begin().await?;
-        let sql = format!("select {COLUMNS} from jobs where kind = $1 and connection = $2 and finished_at is null limit 1");
-        let open: Option<Job> = sqlx::query_as(sqlx::AssertSqlSafe(sql)).bind(kind).bind(connection).fetch_optional(&mut *tx).await?;
+        let sql = format!(
+            "select {COLUMNS} from jobs where kind = $1 and connection = $2 and finished_at is null limit 1"
+        );
+        let open: Option<Job> = sqlx::query_as(sqlx::AssertSqlSafe(sql))
+            .bind(kind)
+            .bind(connection)
+            .fetch_optional(&mut *tx)
+            .await?;
         if let Some(job) = open {
             tx.commit().await?;
             return Ok(job);
@@ -79,11 +86,23 @@ impl Store {
         let sql = format!(
             "update jobs set owner = $1, lease_until = $2, state = 'running' where id = (select id from jobs where finished_at is null and lease_until < $3 order by created_at limit 1) and lease_until < $3 returning {COLUMNS}"
         );
-        Ok(sqlx::query_as(sqlx::AssertSqlSafe(sql)).bind(owner).bind(self.clock.after(lease)).bind(self.clock.now()).fetch_optional(&self.write).await?)
+        Ok(sqlx::query_as(sqlx::AssertSqlSafe(sql))
+            .bind(owner)
+            .bind(self.clock.after(lease))
+            .bind(self.clock.now())
+            .fetch_optional(&self.write)
+            .await?)
     }
 
     /// Stores how far a job is and renews its lease. `false`: somebody wants it stopped, or took it over.
-    pub async fn keep_job(&self, id: &str, owner: &str, lease: Duration, position: &str, found: &str) -> Result<bool, StoreError> {
+    pub async fn keep_job(
+        &self,
+        id: &str,
+        owner: &str,
+        lease: Duration,
+        position: &str,
+        found: &str,
+    ) -> Result<bool, StoreError> {
         let kept: Option<(i64,)> = sqlx::query_as(
             "update jobs set lease_until = $3, position = $4, found = $5 where id = $1 and owner = $2 and finished_at is null returning stop_wanted",
         )
@@ -98,7 +117,13 @@ impl Store {
     }
 
     /// Ends a job.
-    pub async fn finish_job(&self, id: &str, state: &str, found: &str, reason: Option<&str>) -> Result<(), StoreError> {
+    pub async fn finish_job(
+        &self,
+        id: &str,
+        state: &str,
+        found: &str,
+        reason: Option<&str>,
+    ) -> Result<(), StoreError> {
         sqlx::query("update jobs set state = $2, found = $3, reason = $4, finished_at = $5, lease_until = 0 where id = $1")
             .bind(id)
             .bind(state)
@@ -118,20 +143,32 @@ impl Store {
 
     /// Asks for a job to be stopped.
     pub async fn stop_job(&self, id: &str) -> Result<(), StoreError> {
-        sqlx::query("update jobs set stop_wanted = 1 where id = $1").bind(id).execute(&self.write).await?;
+        sqlx::query("update jobs set stop_wanted = 1 where id = $1")
+            .bind(id)
+            .execute(&self.write)
+            .await?;
         Ok(())
     }
 
     /// A job by its id.
     pub async fn job(&self, id: &str) -> Result<Option<Job>, StoreError> {
         let sql = format!("select {COLUMNS} from jobs where id = $1");
-        Ok(sqlx::query_as(sqlx::AssertSqlSafe(sql)).bind(id).fetch_optional(&self.read).await?)
+        Ok(sqlx::query_as(sqlx::AssertSqlSafe(sql))
+            .bind(id)
+            .fetch_optional(&self.read)
+            .await?)
     }
 
     /// The newest finished job of a kind and connection.
     pub async fn last_job(&self, kind: &str, connection: &str) -> Result<Option<Job>, StoreError> {
-        let sql = format!("select {COLUMNS} from jobs where kind = $1 and connection = $2 and state = 'done' order by created_at desc limit 1");
-        Ok(sqlx::query_as(sqlx::AssertSqlSafe(sql)).bind(kind).bind(connection).fetch_optional(&self.read).await?)
+        let sql = format!(
+            "select {COLUMNS} from jobs where kind = $1 and connection = $2 and state = 'done' order by created_at desc limit 1"
+        );
+        Ok(sqlx::query_as(sqlx::AssertSqlSafe(sql))
+            .bind(kind)
+            .bind(connection)
+            .fetch_optional(&self.read)
+            .await?)
     }
 
     /// Adds rows to a job's report; `first` is the number of the first.

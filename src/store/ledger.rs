@@ -18,6 +18,21 @@ pub struct Step {
     pub text: String,
 }
 
+/// What became of an event.
+#[derive(Clone, Copy, Debug)]
+pub struct Settlement<'a> {
+    /// Its end.
+    pub verdict: Verdict,
+    /// The stable word.
+    pub code: &'a str,
+    /// For people.
+    pub reason: &'a str,
+    /// Attempts used up.
+    pub attempts: u32,
+    /// What is added to its story.
+    pub steps: &'a [Step],
+}
+
 /// A ledger row.
 #[derive(Clone, Debug, Serialize, sqlx::FromRow)]
 pub struct LedgerRow {
@@ -83,15 +98,37 @@ const STEPS_KEPT: usize = 60;
 
 impl Store {
     /// Writes what became of an event; its story goes on where it stopped.
-    pub async fn record(&self, tx: &mut Tx, event: &Event, verdict: Verdict, code: &str, reason: &str, attempts: u32, steps: &[Step], hash: &str) -> Result<(), StoreError> {
+    pub async fn record(
+        &self,
+        tx: &mut Tx,
+        event: &Event,
+        settlement: &Settlement<'_>,
+        hash: &str,
+    ) -> Result<(), StoreError> {
+        let Settlement {
+            verdict,
+            code,
+            reason,
+            attempts,
+            steps,
+        } = *settlement;
         let id = event.id.to_string();
-        let before: Option<(String,)> = sqlx::query_as("select story from ledger where event_id = $1").bind(&id).fetch_optional(&mut **tx).await?;
-        let mut story: Vec<Step> = before.and_then(|(text,)| serde_json::from_str(&text).ok()).unwrap_or_default();
+        let before: Option<(String,)> = sqlx::query_as("select story from ledger where event_id = $1")
+            .bind(&id)
+            .fetch_optional(&mut **tx)
+            .await?;
+        let mut story: Vec<Step> = before
+            .and_then(|(text,)| serde_json::from_str(&text).ok())
+            .unwrap_or_default();
         story.extend_from_slice(steps);
         if story.len() > STEPS_KEPT {
             let left_out = story.len() - STEPS_KEPT;
             story.drain(10..10 + left_out);
-            story[10] = Step { at: story[10].at, step: "left_out".into(), text: format!("{left_out} or more steps between are left out") };
+            story[10] = Step {
+                at: story[10].at,
+                step: "left_out".into(),
+                text: format!("{left_out} or more steps between are left out"),
+            };
         }
         let story = serde_json::to_string(&story).map_err(|error| StoreError::corrupt("story", error))?;
         sqlx::query(
@@ -126,8 +163,13 @@ impl Store {
 
     /// Lists events, newest first.
     pub async fn list_events(&self, filter: &EventFilter) -> Result<Vec<LedgerRow>, StoreError> {
-        let mut sql = sqlx::QueryBuilder::<sqlx::Any>::new(format!("select {COLUMNS} from ledger where 1 = 1"));
-        for (column, value) in [("connection", &filter.connection), ("code", &filter.code), ("outcome", &filter.outcome)] {
+        let mut sql =
+            sqlx::QueryBuilder::<sqlx::Any>::new(format!("select {COLUMNS} from ledger where 1 = 1"));
+        for (column, value) in [
+            ("connection", &filter.connection),
+            ("code", &filter.code),
+            ("outcome", &filter.outcome),
+        ] {
             if let Some(value) = value {
                 sql.push(format!(" and {column} = ")).push_bind(value.clone());
             }
@@ -139,21 +181,35 @@ impl Store {
             sql.push(" and (reference = ").push_bind(search.clone());
             sql.push(" or object_id = ").push_bind(search.clone());
             sql.push(" or (event_id >= ").push_bind(search.clone());
-            sql.push(" and event_id < ").push_bind(format!("{search}g")).push("))");
+            sql.push(" and event_id < ")
+                .push_bind(format!("{search}g"))
+                .push("))");
         }
-        sql.push(" order by received_at desc, event_id desc limit ").push_bind(filter.limit);
+        sql.push(" order by received_at desc, event_id desc limit ")
+            .push_bind(filter.limit);
         Ok(sql.build_query_as().fetch_all(&self.read).await?)
     }
 
     /// The whole story of an order code, an object id or an event id: every event of the objects it names, oldest first.
     pub async fn story(&self, search: &str, connection: Option<&str>) -> Result<Vec<LedgerRow>, StoreError> {
-        let mut filter = EventFilter { search: Some(search.to_owned()), connection: connection.map(ToOwned::to_owned), limit: 200, ..EventFilter::default() };
+        let mut filter = EventFilter {
+            search: Some(search.to_owned()),
+            connection: connection.map(ToOwned::to_owned),
+            limit: 200,
+            ..EventFilter::default()
+        };
         let mut rows = self.list_events(&filter).await?;
         let mut linked: Vec<String> = Vec::new();
         for row in &rows {
             let link = match row.source.as_str() {
-                "omni" => self.link_by_sapo(&row.connection, super::links::LinkKind::Order, &row.object_id).await?.map(|l| l.channel_id),
-                _ => self.link_by_channel(&row.connection, super::links::LinkKind::Order, &row.object_id).await?.map(|l| l.sapo_id),
+                "omni" => self
+                    .link_by_sapo(&row.connection, super::links::LinkKind::Order, &row.object_id)
+                    .await?
+                    .map(|l| l.channel_id),
+                _ => self
+                    .link_by_channel(&row.connection, super::links::LinkKind::Order, &row.object_id)
+                    .await?
+                    .map(|l| l.sapo_id),
             };
             linked.extend(link.filter(|_| row.kind == "order"));
             linked.push(row.object_id.clone());
@@ -174,7 +230,12 @@ impl Store {
 
     /// How many events of a job have which outcome.
     pub async fn job_outcomes(&self, job: &str) -> Result<Vec<(String, i64)>, StoreError> {
-        Ok(sqlx::query_as("select outcome, count(*) from ledger where job = $1 group by outcome").bind(job).fetch_all(&self.read).await?)
+        Ok(
+            sqlx::query_as("select outcome, count(*) from ledger where job = $1 group by outcome")
+                .bind(job)
+                .fetch_all(&self.read)
+                .await?,
+        )
     }
 
     /// How many events of a job have which outcome and code, most first.
@@ -184,8 +245,14 @@ impl Store {
 
     /// The events of a job that did not end well, with why.
     pub async fn job_failures(&self, job: &str, limit: i64) -> Result<Vec<LedgerRow>, StoreError> {
-        let sql = format!("select {COLUMNS} from ledger where job = $1 and outcome in ('parked', 'dead') order by received_at limit $2");
-        Ok(sqlx::query_as(sqlx::AssertSqlSafe(sql)).bind(job).bind(limit).fetch_all(&self.read).await?)
+        let sql = format!(
+            "select {COLUMNS} from ledger where job = $1 and outcome in ('parked', 'dead') order by received_at limit $2"
+        );
+        Ok(sqlx::query_as(sqlx::AssertSqlSafe(sql))
+            .bind(job)
+            .bind(limit)
+            .fetch_all(&self.read)
+            .await?)
     }
 
     /// Deletes settled ledger rows older than a moment, at most `limit`; parked and dead ones stay.

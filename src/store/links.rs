@@ -120,6 +120,10 @@ pub struct LinkFilter {
     pub key: Option<String>,
     /// The natural key or an id starts with this.
     pub search: Option<String>,
+    /// Only those in error with this code.
+    pub code: Option<String>,
+    /// Changed since.
+    pub since: Option<Millis>,
     /// At most so many.
     pub limit: i64,
 }
@@ -137,33 +141,84 @@ macro_rules! select {
 
 impl Store {
     /// The link of an object of Sapo.
-    pub async fn link_by_sapo(&self, connection: &str, kind: LinkKind, sapo_id: &str) -> Result<Option<Link>, StoreError> {
+    pub async fn link_by_sapo(
+        &self,
+        connection: &str,
+        kind: LinkKind,
+        sapo_id: &str,
+    ) -> Result<Option<Link>, StoreError> {
         let query = select!("where connection = $1 and kind = $2 and sapo_id = $3");
-        Ok(query.bind(connection).bind(kind.as_str()).bind(sapo_id).fetch_optional(&self.read).await?)
+        Ok(query
+            .bind(connection)
+            .bind(kind.as_str())
+            .bind(sapo_id)
+            .fetch_optional(&self.read)
+            .await?)
     }
 
     /// The link of an object of the channel.
-    pub async fn link_by_channel(&self, connection: &str, kind: LinkKind, channel_id: &str) -> Result<Option<Link>, StoreError> {
+    pub async fn link_by_channel(
+        &self,
+        connection: &str,
+        kind: LinkKind,
+        channel_id: &str,
+    ) -> Result<Option<Link>, StoreError> {
         let query = select!("where connection = $1 and kind = $2 and channel_id = $3");
-        Ok(query.bind(connection).bind(kind.as_str()).bind(channel_id).fetch_optional(&self.read).await?)
+        Ok(query
+            .bind(connection)
+            .bind(kind.as_str())
+            .bind(channel_id)
+            .fetch_optional(&self.read)
+            .await?)
     }
 
     /// The links with a natural key.
-    pub async fn links_by_key(&self, connection: &str, kind: LinkKind, key: &str) -> Result<Vec<Link>, StoreError> {
-        let query = select!("where connection = $1 and kind = $2 and natural_key = $3 order by created_at limit 20");
-        Ok(query.bind(connection).bind(kind.as_str()).bind(key).fetch_all(&self.read).await?)
+    pub async fn links_by_key(
+        &self,
+        connection: &str,
+        kind: LinkKind,
+        key: &str,
+    ) -> Result<Vec<Link>, StoreError> {
+        let query =
+            select!("where connection = $1 and kind = $2 and natural_key = $3 order by created_at limit 20");
+        Ok(query
+            .bind(connection)
+            .bind(kind.as_str())
+            .bind(key)
+            .fetch_all(&self.read)
+            .await?)
     }
 
     /// The links of a product's variants.
-    pub async fn links_of_product(&self, connection: &str, product_id: &str) -> Result<Vec<Link>, StoreError> {
+    pub async fn links_of_product(
+        &self,
+        connection: &str,
+        product_id: &str,
+    ) -> Result<Vec<Link>, StoreError> {
         let query = select!("where connection = $1 and kind = 'product' and sapo_parent = $2");
-        Ok(query.bind(connection).bind(product_id).fetch_all(&self.read).await?)
+        Ok(query
+            .bind(connection)
+            .bind(product_id)
+            .fetch_all(&self.read)
+            .await?)
     }
 
     /// A page of links, in the order of their Sapo ids; `after` is the last id of the page before.
-    pub async fn links_page(&self, connection: &str, kind: LinkKind, after: &str, limit: i64) -> Result<Vec<Link>, StoreError> {
+    pub async fn links_page(
+        &self,
+        connection: &str,
+        kind: LinkKind,
+        after: &str,
+        limit: i64,
+    ) -> Result<Vec<Link>, StoreError> {
         let query = select!("where connection = $1 and kind = $2 and sapo_id > $3 order by sapo_id limit $4");
-        Ok(query.bind(connection).bind(kind.as_str()).bind(after).bind(limit).fetch_all(&self.read).await?)
+        Ok(query
+            .bind(connection)
+            .bind(kind.as_str())
+            .bind(after)
+            .bind(limit)
+            .fetch_all(&self.read)
+            .await?)
     }
 
     /// Writes a link, new or changed. A channel object that is linked to another Sapo object already is refused.
@@ -198,7 +253,13 @@ impl Store {
     }
 
     /// Records an order's last known stages; `None` leaves a side as it is.
-    pub async fn set_order_states(&self, connection: &str, sapo_id: &str, sapo: Option<&str>, channel: Option<&str>) -> Result<(), StoreError> {
+    pub async fn set_order_states(
+        &self,
+        connection: &str,
+        sapo_id: &str,
+        sapo: Option<&str>,
+        channel: Option<&str>,
+    ) -> Result<(), StoreError> {
         sqlx::query(
             "update links set sapo_state = coalesce($3, sapo_state), channel_state = coalesce($4, channel_state), updated_at = $5
              where connection = $1 and kind = 'order' and sapo_id = $2",
@@ -226,7 +287,11 @@ impl Store {
 
     /// Puts a link in error, or in good order again with `None`.
     pub async fn set_link_error(&self, link: &Link, error: Option<(&str, &str)>) -> Result<(), StoreError> {
-        let state = if error.is_some() { LinkState::Error } else { LinkState::Linked };
+        let state = if error.is_some() {
+            LinkState::Error
+        } else {
+            LinkState::Linked
+        };
         sqlx::query("update links set state = $4, code = $5, reason = $6, updated_at = $7 where connection = $1 and kind = $2 and sapo_id = $3")
             .bind(&link.connection)
             .bind(&link.kind)
@@ -242,23 +307,29 @@ impl Store {
 
     /// Lists links.
     pub async fn list_links(&self, filter: &LinkFilter) -> Result<Vec<Link>, StoreError> {
-        let mut sql = sqlx::QueryBuilder::<sqlx::Any>::new(format!("select {COLUMNS} from links where 1 = 1"));
+        let mut sql =
+            sqlx::QueryBuilder::<sqlx::Any>::new(format!("select {COLUMNS} from links where 1 = 1"));
         for (column, value) in [
             ("connection", filter.connection.as_deref()),
             ("kind", filter.kind.map(LinkKind::as_str)),
             ("state", filter.state.map(LinkState::as_str)),
             ("natural_key", filter.key.as_deref()),
+            ("code", filter.code.as_deref()),
         ] {
             if let Some(value) = value {
                 sql.push(format!(" and {column} = ")).push_bind(value.to_owned());
             }
+        }
+        if let Some(since) = filter.since {
+            sql.push(" and updated_at >= ").push_bind(since);
         }
         if let Some(search) = &filter.search {
             sql.push(" and (natural_key = ").push_bind(search.clone());
             sql.push(" or sapo_id = ").push_bind(search.clone());
             sql.push(" or channel_id = ").push_bind(search.clone()).push(")");
         }
-        sql.push(" order by connection, kind, natural_key limit ").push_bind(filter.limit);
+        sql.push(" order by connection, kind, natural_key limit ")
+            .push_bind(filter.limit);
         Ok(sql.build_query_as().fetch_all(&self.read).await?)
     }
 }

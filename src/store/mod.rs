@@ -8,6 +8,7 @@ pub mod audit;
 pub mod cache;
 pub mod cipher;
 pub mod connections;
+pub mod counts;
 pub mod dead_letters;
 pub mod intents;
 pub mod jobs;
@@ -33,7 +34,9 @@ pub enum StoreError {
     #[error("state database: {0}")]
     Sql(#[from] sqlx::Error),
     /// The database was written by a newer version of this program.
-    #[error("the state database is from a newer version of sapo-sync (migration {0} is not known here); run that version, or restore a back-up made by this one")]
+    #[error(
+        "the state database is from a newer version of sapo-sync (migration {0} is not known here); run that version, or restore a back-up made by this one"
+    )]
     Newer(i64),
     /// A migration failed.
     #[error("state database: migration failed: {0}")]
@@ -47,10 +50,14 @@ pub enum StoreError {
         why: String,
     },
     /// A secret cannot be decrypted with the master key given.
-    #[error("{0} cannot be decrypted: the master key is not the one it was encrypted with (SAPO_SYNC__MASTER_KEY, or master.key in the data dir)")]
+    #[error(
+        "{0} cannot be decrypted: the master key is not the one it was encrypted with (SAPO_SYNC__MASTER_KEY, or master.key in the data dir)"
+    )]
     WrongKey(String),
     /// The file or its folder cannot be written.
-    #[error("{path} cannot be opened: {why}; check that the data dir exists, has room, and is writable by this user (SAPO_SYNC__DATA_DIR)")]
+    #[error(
+        "{path} cannot be opened: {why}; check that the data dir exists, has room, and is writable by this user (SAPO_SYNC__DATA_DIR)"
+    )]
     Open {
         /// The file.
         path: String,
@@ -76,8 +83,11 @@ impl StoreError {
         }
     }
 
-    fn corrupt(what: impl Into<String>, why: impl ToString) -> Self {
-        Self::Corrupt { what: what.into(), why: why.to_string() }
+    fn corrupt(what: impl Into<String>, why: impl std::fmt::Display) -> Self {
+        Self::Corrupt {
+            what: what.into(),
+            why: why.to_string(),
+        }
     }
 }
 
@@ -86,7 +96,7 @@ pub type Tx = Transaction<'static, Any>;
 
 /// The state database.
 ///
-/// SQLite has one writer, so writes go through a pool of one connection and never find the file busy by our own
+/// `SQLite` has one writer, so writes go through a pool of one connection and never find the file busy by our own
 /// doing; reads have a pool of their own.
 #[derive(Clone, Debug)]
 pub struct Store {
@@ -100,25 +110,51 @@ impl Store {
     /// Opens the database, makes it where it is missing, and brings it up to this version.
     pub async fn open(url: &str, cipher: Cipher, clock: Clock) -> Result<Self, StoreError> {
         install_default_drivers();
-        let path = url.trim_start_matches("sqlite://").split('?').next().unwrap_or_default().to_owned();
+        let path = url
+            .trim_start_matches("sqlite://")
+            .split('?')
+            .next()
+            .unwrap_or_default()
+            .to_owned();
         if let Some(folder) = Path::new(&path).parent() {
-            std::fs::create_dir_all(folder).map_err(|error| StoreError::Open { path: path.clone(), why: error.to_string() })?;
+            std::fs::create_dir_all(folder).map_err(|error| StoreError::Open {
+                path: path.clone(),
+                why: error.to_string(),
+            })?;
         }
-        let url = if url.contains('?') { url.to_owned() } else { format!("{url}?mode=rwc") };
-        let open = |connections: u32| {
-            AnyPoolOptions::new().max_connections(connections).acquire_timeout(Duration::from_secs(10)).after_connect(|connection, _| Box::pin(prepare(connection)))
+        let url = if url.contains('?') {
+            url.to_owned()
+        } else {
+            format!("{url}?mode=rwc")
         };
-        let write = open(1).connect(&url).await.map_err(|error| StoreError::Open { path, why: error.to_string() })?;
-        let store = Self { read: open(4).connect_lazy(&url)?, write, cipher, clock };
+        let open = |connections: u32| {
+            AnyPoolOptions::new()
+                .max_connections(connections)
+                .acquire_timeout(Duration::from_secs(10))
+                .after_connect(|connection, _| Box::pin(prepare(connection)))
+        };
+        let write = open(1).connect(&url).await.map_err(|error| StoreError::Open {
+            path,
+            why: error.to_string(),
+        })?;
+        let store = Self {
+            read: open(4).connect_lazy(&url)?,
+            write,
+            cipher,
+            clock,
+        };
         store.migrate().await?;
         Ok(store)
     }
 
     async fn migrate(&self) -> Result<(), StoreError> {
-        sqlx::migrate!("src/store/migrations/sqlite").run(&self.write).await.map_err(|error| match error {
-            sqlx::migrate::MigrateError::VersionMissing(version) => StoreError::Newer(version),
-            other => StoreError::Migrate(other),
-        })
+        sqlx::migrate!("src/store/migrations/sqlite")
+            .run(&self.write)
+            .await
+            .map_err(|error| match error {
+                sqlx::migrate::MigrateError::VersionMissing(version) => StoreError::Newer(version),
+                other => StoreError::Migrate(other),
+            })
     }
 
     /// Begins a writing transaction.
@@ -145,7 +181,12 @@ impl Store {
 }
 
 async fn prepare(connection: &mut AnyConnection) -> Result<(), sqlx::Error> {
-    for pragma in ["pragma busy_timeout = 10000", "pragma journal_mode = wal", "pragma synchronous = full", "pragma foreign_keys = on"] {
+    for pragma in [
+        "pragma busy_timeout = 10000",
+        "pragma journal_mode = wal",
+        "pragma synchronous = full",
+        "pragma foreign_keys = on",
+    ] {
         sqlx::query(pragma).execute(&mut *connection).await?;
     }
     Ok(())
@@ -154,7 +195,11 @@ async fn prepare(connection: &mut AnyConnection) -> Result<(), sqlx::Error> {
 /// The key that searches fold to: lower case, without diacritics, so that `ao` finds `Áo` on every engine.
 pub fn fold(text: &str) -> String {
     use unicode_normalization::UnicodeNormalization;
-    text.nfd().filter(|c| !unicode_normalization::char::is_combining_mark(*c)).flat_map(char::to_lowercase).map(|c| if c == 'đ' { 'd' } else { c }).collect()
+    text.nfd()
+        .filter(|c| !unicode_normalization::char::is_combining_mark(*c))
+        .flat_map(char::to_lowercase)
+        .map(|c| if c == 'đ' { 'd' } else { c })
+        .collect()
 }
 
 #[cfg(test)]

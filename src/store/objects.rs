@@ -28,7 +28,12 @@ impl Store {
     }
 
     /// Records a settled state; an older one never replaces a newer.
-    pub async fn settle_object(&self, tx: &mut Tx, key: &ObjectKey, state: &Settled) -> Result<(), StoreError> {
+    pub async fn settle_object(
+        &self,
+        tx: &mut Tx,
+        key: &ObjectKey,
+        state: &Settled,
+    ) -> Result<(), StoreError> {
         sqlx::query(
             "insert into objects (connection, source, kind, object_id, version, hash, gone, updated_at) values ($1, $2, $3, $4, $5, $6, $7, $8)
              on conflict (connection, source, kind, object_id) do update set
@@ -49,18 +54,29 @@ impl Store {
     }
 
     /// Records which variants decide the stock of a product's combos and pack sizes.
-    pub async fn set_components(&self, connection: &str, product_id: &str, components: &[String]) -> Result<(), StoreError> {
-        let known: Vec<(String,)> = sqlx::query_as("select component from components where connection = $1 and product_id = $2")
-            .bind(connection)
-            .bind(product_id)
-            .fetch_all(&self.read)
-            .await?;
-        let same = known.len() == components.len() && known.iter().all(|(component,)| components.contains(component));
+    pub async fn set_components(
+        &self,
+        connection: &str,
+        product_id: &str,
+        components: &[String],
+    ) -> Result<(), StoreError> {
+        let known: Vec<(String,)> =
+            sqlx::query_as("select component from components where connection = $1 and product_id = $2")
+                .bind(connection)
+                .bind(product_id)
+                .fetch_all(&self.read)
+                .await?;
+        let same = known.len() == components.len()
+            && known.iter().all(|(component,)| components.contains(component));
         if same {
             return Ok(());
         }
         let mut tx = self.begin().await?;
-        sqlx::query("delete from components where connection = $1 and product_id = $2").bind(connection).bind(product_id).execute(&mut *tx).await?;
+        sqlx::query("delete from components where connection = $1 and product_id = $2")
+            .bind(connection)
+            .bind(product_id)
+            .execute(&mut *tx)
+            .await?;
         for component in components {
             sqlx::query("insert into components (connection, component, product_id) values ($1, $2, $3) on conflict do nothing")
                 .bind(connection)
@@ -74,13 +90,20 @@ impl Store {
     }
 
     /// The products whose stock depends on a variant of another product.
-    pub async fn dependents(&self, connection: &str, component: &str, product_id: &str) -> Result<Vec<String>, StoreError> {
-        let rows: Vec<(String,)> = sqlx::query_as("select product_id from components where connection = $1 and component = $2 and product_id <> $3")
-            .bind(connection)
-            .bind(component)
-            .bind(product_id)
-            .fetch_all(&self.read)
-            .await?;
+    pub async fn dependents(
+        &self,
+        connection: &str,
+        component: &str,
+        product_id: &str,
+    ) -> Result<Vec<String>, StoreError> {
+        let rows: Vec<(String,)> = sqlx::query_as(
+            "select product_id from components where connection = $1 and component = $2 and product_id <> $3",
+        )
+        .bind(connection)
+        .bind(component)
+        .bind(product_id)
+        .fetch_all(&self.read)
+        .await?;
         Ok(rows.into_iter().map(|row| row.0).collect())
     }
 }

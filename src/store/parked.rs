@@ -58,6 +58,21 @@ pub struct ToPark<'a> {
     pub due_at: Millis,
 }
 
+/// Which parked rows to list.
+#[derive(Clone, Debug, Default)]
+pub struct ParkedFilter {
+    /// Only this connection's.
+    pub connection: Option<String>,
+    /// Only this [`Cause`].
+    pub cause: Option<String>,
+    /// An order code, an object id, or the start of an event id.
+    pub search: Option<String>,
+    /// Waiting since this moment or later.
+    pub since: Option<Millis>,
+    /// At most so many.
+    pub limit: i64,
+}
+
 /// A row ready to be released.
 #[derive(Clone, Debug)]
 pub struct Due {
@@ -99,7 +114,8 @@ impl Store {
         .await?;
         let mut event = park.event.clone();
         if let Some((attributes, body, ..)) = before {
-            let known = Event::restore(&attributes, Bytes::from(body)).map_err(|error| StoreError::corrupt("parked row", error))?;
+            let known = Event::restore(&attributes, Bytes::from(body))
+                .map_err(|error| StoreError::corrupt("parked row", error))?;
             let (one, other) = (known.id, event.id);
             event = newest(known, event);
             if one != other {
@@ -180,18 +196,29 @@ impl Store {
 
     /// The accounts that have due rows.
     pub async fn due_accounts(&self) -> Result<Vec<String>, StoreError> {
-        let rows: Vec<(String,)> = sqlx::query_as("select distinct account from parked where due_at <= $1").bind(self.clock.now()).fetch_all(&self.read).await?;
+        let rows: Vec<(String,)> = sqlx::query_as("select distinct account from parked where due_at <= $1")
+            .bind(self.clock.now())
+            .fetch_all(&self.read)
+            .await?;
         Ok(rows.into_iter().map(|row| row.0).collect())
     }
 
     /// When the next row is due.
     pub async fn next_due(&self) -> Result<Option<Millis>, StoreError> {
-        let row: (Option<Millis>,) = sqlx::query_as("select min(due_at) from parked").fetch_one(&self.read).await?;
+        let row: (Option<Millis>,) = sqlx::query_as("select min(due_at) from parked")
+            .fetch_one(&self.read)
+            .await?;
         Ok(row.0)
     }
 
     /// Due rows of an account: orders first, then by age.
-    pub async fn due(&self, account: &str, class_from: i64, class_to: i64, limit: i64) -> Result<Vec<Due>, StoreError> {
+    pub async fn due(
+        &self,
+        account: &str,
+        class_from: i64,
+        class_to: i64,
+        limit: i64,
+    ) -> Result<Vec<Due>, StoreError> {
         let rows: Vec<DueRow> = sqlx::query_as(
             "select attributes, body, generation, account, class, cause, attempts, first_parked_at from parked
              where account = $1 and due_at <= $2 and class >= $3 and class <= $4 order by class, first_parked_at limit $5",
@@ -232,10 +259,20 @@ impl Store {
     }
 
     /// Makes rows due now: all of a connection, those of a cause, or one object's. Returns how many.
-    pub async fn release_now(&self, connection: Option<&str>, cause: Option<&str>, object_id: Option<&str>) -> Result<u64, StoreError> {
-        let mut sql = sqlx::QueryBuilder::<sqlx::Any>::new("update parked set generation = generation + 1, due_at = ");
+    pub async fn release_now(
+        &self,
+        connection: Option<&str>,
+        cause: Option<&str>,
+        object_id: Option<&str>,
+    ) -> Result<u64, StoreError> {
+        let mut sql =
+            sqlx::QueryBuilder::<sqlx::Any>::new("update parked set generation = generation + 1, due_at = ");
         sql.push_bind(self.clock.now()).push(" where 1 = 1");
-        for (column, value) in [("connection", connection), ("cause", cause), ("object_id", object_id)] {
+        for (column, value) in [
+            ("connection", connection),
+            ("cause", cause),
+            ("object_id", object_id),
+        ] {
             if let Some(value) = value {
                 sql.push(format!(" and {column} = ")).push_bind(value.to_owned());
             }
@@ -244,33 +281,74 @@ impl Store {
     }
 
     /// Lists parked rows, the longest waiting first.
-    pub async fn list_parked(&self, connection: Option<&str>, cause: Option<&str>, search: Option<&str>, limit: i64) -> Result<Vec<ParkedRow>, StoreError> {
+    pub async fn list_parked(
+        &self,
+        connection: Option<&str>,
+        cause: Option<&str>,
+        search: Option<&str>,
+        limit: i64,
+    ) -> Result<Vec<ParkedRow>, StoreError> {
+        let own = |text: Option<&str>| text.map(ToOwned::to_owned);
+        self.find_parked(&ParkedFilter {
+            connection: own(connection),
+            cause: own(cause),
+            search: own(search),
+            since: None,
+            limit,
+        })
+        .await
+    }
+
+    /// Lists the parked rows of a filter, the longest waiting first.
+    pub async fn find_parked(&self, filter: &ParkedFilter) -> Result<Vec<ParkedRow>, StoreError> {
         let mut sql = sqlx::QueryBuilder::<sqlx::Any>::new(
             "select event_id, connection, source, kind, object_id, generation, cause, cause_key, reason, attempts, first_parked_at, due_at from parked where 1 = 1",
         );
-        for (column, value) in [("connection", connection), ("cause", cause), ("object_id", search)] {
+        for (column, value) in [("connection", &filter.connection), ("cause", &filter.cause)] {
             if let Some(value) = value {
-                sql.push(format!(" and {column} = ")).push_bind(value.to_owned());
+                sql.push(format!(" and {column} = ")).push_bind(value.clone());
             }
         }
-        sql.push(" order by first_parked_at limit ").push_bind(limit);
+        if let Some(since) = filter.since {
+            sql.push(" and first_parked_at >= ").push_bind(since);
+        }
+        if let Some(search) = &filter.search {
+            sql.push(" and (object_id = ").push_bind(search.clone());
+            sql.push(" or (event_id >= ").push_bind(search.clone());
+            sql.push(" and event_id < ").push_bind(format!("{search}g"));
+            sql.push(") or event_id in (select event_id from ledger where reference = ")
+                .push_bind(search.clone())
+                .push("))");
+        }
+        sql.push(" order by first_parked_at limit ")
+            .push_bind(filter.limit);
         Ok(sql.build_query_as().fetch_all(&self.read).await?)
     }
 
     /// How many rows wait for which cause, and since when the oldest does.
     pub async fn parked_counts(&self) -> Result<Vec<(String, i64, Millis)>, StoreError> {
-        Ok(sqlx::query_as("select cause, count(*), min(first_parked_at) from parked group by cause").fetch_all(&self.read).await?)
+        Ok(
+            sqlx::query_as("select cause, count(*), min(first_parked_at) from parked group by cause")
+                .fetch_all(&self.read)
+                .await?,
+        )
     }
 }
 
 fn due(row: DueRow) -> Result<Due, StoreError> {
-    let mut event = Event::restore(&row.attributes, Bytes::from(row.body)).map_err(|error| StoreError::corrupt("parked row", error))?;
+    let mut event = Event::restore(&row.attributes, Bytes::from(row.body))
+        .map_err(|error| StoreError::corrupt("parked row", error))?;
     event.attempts = u32::try_from(row.attempts).unwrap_or(u32::MAX);
     event.parked_since = Some(row.first_parked_at);
     if Cause::from_word(&row.cause) != Some(Cause::Throttled) {
         event.read |= event.shape == Shape::Whole;
     }
-    Ok(Due { event, generation: row.generation, account: row.account, class: row.class })
+    Ok(Due {
+        event,
+        generation: row.generation,
+        account: row.account,
+        class: row.class,
+    })
 }
 
 /// The newer of two states of one object. Where they cannot be ordered the later arrival stays, to be read anew;
@@ -282,13 +360,21 @@ fn newest(known: Event, mut arriving: Event) -> Event {
         return arriving;
     }
     if known.shape == Shape::Gone || arriving.shape == Shape::Gone {
-        let mut gone = if arriving.shape == Shape::Gone { arriving } else { known };
+        let mut gone = if arriving.shape == Shape::Gone {
+            arriving
+        } else {
+            known
+        };
         gone.read = true;
         return gone;
     }
     match (known.version, arriving.version) {
         (Some(old), Some(new)) if new > old && !arriving.must_be_read() => arriving,
-        (Some(old), Some(new)) if new < old && !known.must_be_read() && !arriving.must_be_read() => Event { parked_since: arriving.parked_since, force: arriving.force, ..known },
+        (Some(old), Some(new)) if new < old && !known.must_be_read() && !arriving.must_be_read() => Event {
+            parked_since: arriving.parked_since,
+            force: arriving.force,
+            ..known
+        },
         _ => {
             arriving.read = true;
             arriving
@@ -302,7 +388,12 @@ mod tests {
     use crate::domain::event::{Kind, System};
 
     fn event(version: Option<Millis>, shape: Shape) -> Event {
-        let key = ObjectKey { connection: "c".into(), source: System::Omni, kind: Kind::Product, object_id: "1".into() };
+        let key = ObjectKey {
+            connection: "c".into(),
+            source: System::Omni,
+            kind: Kind::Product,
+            object_id: "1".into(),
+        };
         let mut event = Event::new(key, "s", "products/update", shape, 0, Bytes::new());
         event.version = version;
         event

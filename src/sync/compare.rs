@@ -70,8 +70,20 @@ pub struct Finding {
 }
 
 impl Finding {
-    fn new(action: Action, kind: &'static str, object: impl Into<String>, code: &'static str, reason: impl Into<String>) -> Self {
-        Self { action, kind, object: object.into(), code, reason: reason.into() }
+    fn new(
+        action: Action,
+        kind: &'static str,
+        object: impl Into<String>,
+        code: &'static str,
+        reason: impl Into<String>,
+    ) -> Self {
+        Self {
+            action,
+            kind,
+            object: object.into(),
+            code,
+            reason: reason.into(),
+        }
     }
 
     /// Its row in the job's report.
@@ -85,6 +97,9 @@ impl Finding {
         }
     }
 }
+
+/// The channel's category ids, by Sapo category id.
+pub type Categories = HashMap<String, String>;
 
 /// The channel's whole catalogue, by id and by SKU.
 #[derive(Debug, Default)]
@@ -115,17 +130,34 @@ impl Catalogue {
 
 /// Compares a Sapo product's variants with the channel's catalogue. `links` are those of its variants, `categories`
 /// the links of categories by Sapo id.
-pub fn products(connection: &Connection, branch: &str, pos: &PosProduct, links: &[Link], categories: &HashMap<String, String>, there: &Catalogue) -> Vec<Finding> {
+pub fn products(
+    connection: &Connection,
+    branch: &str,
+    pos: &PosProduct,
+    links: &[Link],
+    categories: &Categories,
+    there: &Catalogue,
+) -> Vec<Finding> {
     let settings = &connection.settings;
-    let category = pos.category.as_ref().and_then(|category| categories.get(&category.id).cloned());
+    let category = pos
+        .category
+        .as_ref()
+        .and_then(|category| categories.get(&category.id).cloned());
     let mut findings = Vec::with_capacity(pos.variants.len());
     for variant in &pos.variants {
         let planned = product::listing(pos, variant, category.clone(), branch, settings);
-        let found = |action, code, reason: String| Finding::new(action, "product", variant.sku.clone(), code, reason);
+        let found =
+            |action, code, reason: String| Finding::new(action, "product", variant.sku.clone(), code, reason);
         if let Some(link) = links.iter().find(|link| link.sapo_id == variant.id) {
             findings.push(match there.by_id.get(&link.channel_id) {
-                None => found(Action::Error, "gone_on_channel", format!("product {} is not on Abaha any more", link.channel_id)),
-                Some(now) if product::same(&planned.listing, now) => found(Action::Equal, "equal", String::new()),
+                None => found(
+                    Action::Error,
+                    "gone_on_channel",
+                    format!("product {} is not on Abaha any more", link.channel_id),
+                ),
+                Some(now) if product::same(&planned.listing, now) => {
+                    found(Action::Equal, "equal", String::new())
+                }
                 Some(now) => found(Action::Update, "differs", difference(&planned.listing, now)),
             });
             continue;
@@ -137,11 +169,27 @@ pub fn products(connection: &Connection, branch: &str, pos: &PosProduct, links: 
         let candidates = there.by_sku.get(&sku).map_or(&[][..], Vec::as_slice);
         findings.push(match candidates {
             [] => match product::new_listing(pos, variant, planned.listing) {
-                Ok(new) => found(Action::Create, "missing", format!("{:?} is made on Abaha", new.listing.name)),
+                Ok(new) => found(
+                    Action::Create,
+                    "missing",
+                    format!("{:?} is made on Abaha", new.listing.name),
+                ),
                 Err(note) => found(Action::Skip, note.code(), note.reason()),
             },
-            [one] => found(Action::Link, "same_sku", format!("is linked with product {one} on Abaha")),
-            several => found(Action::Error, "ambiguous", format!("SKU {sku} occurs {} times on Abaha: products {}; leave it on one of them", several.len(), several.join(", "))),
+            [one] => found(
+                Action::Link,
+                "same_sku",
+                format!("is linked with product {one} on Abaha"),
+            ),
+            several => found(
+                Action::Error,
+                "ambiguous",
+                format!(
+                    "SKU {sku} occurs {} times on Abaha: products {}; leave it on one of them",
+                    several.len(),
+                    several.join(", ")
+                ),
+            ),
         });
     }
     findings
@@ -159,15 +207,27 @@ fn difference(listing: &crate::domain::product::Listing, there: &ChannelProduct)
     if let Some(price) = listing.price
         && (there.price != Some(price) || there.selling_price != Some(price))
     {
-        parts.push(format!("price {price}, there {}", there.selling_price.map_or_else(|| "none".to_owned(), |p| p.to_string())));
+        parts.push(format!(
+            "price {price}, there {}",
+            there
+                .selling_price
+                .map_or_else(|| "none".to_owned(), |p| p.to_string())
+        ));
     }
     if let Some(stock) = listing.stock
         && there.stock != Some(stock.into())
     {
-        parts.push(format!("stock {stock}, there {}", there.stock.map_or_else(|| "none".to_owned(), |s| s.to_string())));
+        parts.push(format!(
+            "stock {stock}, there {}",
+            there.stock.map_or_else(|| "none".to_owned(), |s| s.to_string())
+        ));
     }
     if there.visible != Some(listing.visible) {
-        parts.push(if listing.visible { "hidden there".to_owned() } else { "shown there".to_owned() });
+        parts.push(if listing.visible {
+            "hidden there".to_owned()
+        } else {
+            "shown there".to_owned()
+        });
     }
     parts.join("; ")
 }
@@ -177,8 +237,16 @@ pub fn customer(phone: Option<&str>, id: &str, linked: bool) -> Finding {
     let found = |action, code, reason: String| Finding::new(action, "customer", id, code, reason);
     match Phone::parse(phone.unwrap_or_default()) {
         _ if linked => found(Action::Equal, "equal", String::new()),
-        Err(why) => found(Action::Skip, "no_phone", format!("{} / {}", why.reason_vi(), why.reason())),
-        Ok(_) => found(Action::Create, "unlinked", "is linked with the customer of its phone on Abaha, or made there".to_owned()),
+        Err(why) => found(
+            Action::Skip,
+            "no_phone",
+            format!("{} / {}", why.reason_vi(), why.reason()),
+        ),
+        Ok(_) => found(
+            Action::Create,
+            "unlinked",
+            "is linked with the customer of its phone on Abaha, or made there".to_owned(),
+        ),
     }
 }
 
@@ -197,9 +265,20 @@ pub fn pos_order(connection: &Connection, pos: &PosOrder, linked: bool, beside: 
     let found = |action, code, reason: String| Finding::new(action, "order", pos.code.clone(), code, reason);
     let stage = PosStage::of(pos);
     if linked {
-        let Some(beside) = beside else { return found(Action::Equal, "not_compared", String::new()) };
-        return match status::to_channel(settings.status_profile, &stage, &beside.stage, settings.returned_code) {
-            Decision::SetStatus(code) => found(Action::Update, "state_differs", format!("{stage:?} on Sapo, {:?} on Abaha: set to {code}", beside.stage)),
+        let Some(beside) = beside else {
+            return found(Action::Equal, "not_compared", String::new());
+        };
+        return match status::to_channel(
+            settings.status_profile,
+            &stage,
+            &beside.stage,
+            settings.returned_code,
+        ) {
+            Decision::SetStatus(code) => found(
+                Action::Update,
+                "state_differs",
+                format!("{stage:?} on Sapo, {:?} on Abaha: set to {code}", beside.stage),
+            ),
             _ => found(Action::Equal, "equal", String::new()),
         };
     }
@@ -210,29 +289,60 @@ pub fn pos_order(connection: &Connection, pos: &PosOrder, linked: bool, beside: 
         return found(Action::Skip, "before_start_line", skip);
     }
     if !settings.orders {
-        return found(Action::Skip, "switch_off", "the switch for orders is off".to_owned());
+        return found(
+            Action::Skip,
+            "switch_off",
+            "the switch for orders is off".to_owned(),
+        );
     }
     match status::first_status(settings.status_profile, &stage) {
-        Err(decision) => found(Action::Skip, decision.code(), "not created in this state".to_owned()),
+        Err(decision) => found(
+            Action::Skip,
+            decision.code(),
+            "not created in this state".to_owned(),
+        ),
         Ok(_) => match order::check_pos_order(pos) {
             Err(problem) => found(Action::Error, problem.code(), problem.reason()),
-            Ok(_) => found(Action::Create, "missing", "is made on Abaha where its gates allow it".to_owned()),
+            Ok(_) => found(
+                Action::Create,
+                "missing",
+                "is made on Abaha where its gates allow it".to_owned(),
+            ),
         },
     }
 }
 
 /// Compares a channel's order with the POS's.
-pub fn channel_order(connection: &Connection, there: &ChannelOrder, link: Option<&Link>, pos: Option<&PosOrder>) -> Finding {
+pub fn channel_order(
+    connection: &Connection,
+    there: &ChannelOrder,
+    link: Option<&Link>,
+    pos: Option<&PosOrder>,
+) -> Finding {
     let settings = &connection.settings;
     let name = there.code.clone().unwrap_or_else(|| there.id.clone());
     let found = |action, code, reason: String| Finding::new(action, "order", name.clone(), code, reason);
     let stage = ChannelStage::of(there, settings.returned_code);
     if let Some(link) = link {
         let known = link.sapo_state.as_deref().and_then(PosStage::from_word);
-        let Some(on_pos) = pos.map(PosStage::of).or(known) else { return found(Action::Update, "state_unknown", "its state on Sapo is read".to_owned()) };
+        let Some(on_pos) = pos.map(PosStage::of).or(known) else {
+            return found(
+                Action::Update,
+                "state_unknown",
+                "its state on Sapo is read".to_owned(),
+            );
+        };
         return match status::to_pos(&stage, &on_pos) {
-            Decision::Cancel => found(Action::Update, "state_differs", format!("{stage:?} on Abaha, {on_pos:?} on Sapo: cancelled there")),
-            _ if there.payment == Some(5) && link.paid == 0 && settings.payment_method.is_some() => found(Action::Update, "paid", "its payment is not on Sapo yet".to_owned()),
+            Decision::Cancel => found(
+                Action::Update,
+                "state_differs",
+                format!("{stage:?} on Abaha, {on_pos:?} on Sapo: cancelled there"),
+            ),
+            _ if there.payment == Some(5) && link.paid == 0 && settings.payment_method.is_some() => found(
+                Action::Update,
+                "paid",
+                "its payment is not on Sapo yet".to_owned(),
+            ),
             _ => found(Action::Equal, "equal", String::new()),
         };
     }
@@ -243,12 +353,21 @@ pub fn channel_order(connection: &Connection, there: &ChannelOrder, link: Option
         return found(Action::Skip, missing.code(), missing.reason());
     }
     match (status::may_be_created(&stage), order::check_channel_order(there)) {
-        (Err(decision), _) => found(Action::Skip, decision.code(), "not created in this state".to_owned()),
+        (Err(decision), _) => found(
+            Action::Skip,
+            decision.code(),
+            "not created in this state".to_owned(),
+        ),
         (_, Err(problem)) => found(Action::Error, problem.code(), problem.reason()),
-        (Ok(()), Ok(_)) => found(Action::Create, "missing", "is made on Sapo once every line is linked".to_owned()),
+        (Ok(()), Ok(_)) => found(
+            Action::Create,
+            "missing",
+            "is made on Sapo once every line is linked".to_owned(),
+        ),
     }
 }
 
 fn before_start(connection: &Connection, created_at: Option<Millis>) -> Option<String> {
-    (created_at? < connection.start_line()).then(|| "made before the connection was activated (orders_from moves that line)".to_owned())
+    (created_at? < connection.start_line())
+        .then(|| "made before the connection was activated (orders_from moves that line)".to_owned())
 }

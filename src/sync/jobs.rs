@@ -62,8 +62,14 @@ pub async fn run(context: Context, stop: CancellationToken) {
 
 /// Stores a reconcile job for every active connection each time the period has passed.
 pub async fn reconcile_every(context: Context, every: Duration, stop: CancellationToken) {
-    while stop.run_until_cancelled(tokio::time::sleep(every)).await.is_some() {
-        let Some(held) = context.snapshot.get() else { continue };
+    while stop
+        .run_until_cancelled(tokio::time::sleep(every))
+        .await
+        .is_some()
+    {
+        let Some(held) = context.snapshot.get() else {
+            continue;
+        };
         for (name, row) in &held.0.connections {
             if row.connection.state == State::Active
                 && let Err(error) = context.store.add_job("reconcile", name, "{}").await
@@ -82,54 +88,115 @@ pub async fn run_one(context: &Context, job: &Job, stop: &CancellationToken) -> 
             let text = serde_json::to_string(&summary).unwrap_or_default();
             #[allow(clippy::cast_precision_loss)]
             if job.kind == "reconcile" {
-                metrics::gauge!("sapo_sync_reconcile_found", "connection" => job.connection.clone()).set(summary.events as f64);
+                metrics::gauge!("sapo_sync_reconcile_found", "connection" => job.connection.clone())
+                    .set(summary.events as f64);
             }
             tracing::info!(job = %job.id, kind = %job.kind, connection = %job.connection, events = summary.events, dead = summary.dead, parked = summary.parked, "job done");
             context.store.finish_job(&job.id, "done", &text, None).await
         }
-        Err(WalkError::Stopped) if stop.is_cancelled() => context.store.let_go_job(&job.id, &context.owner).await,
+        Err(WalkError::Stopped) if stop.is_cancelled() => {
+            context.store.let_go_job(&job.id, &context.owner).await
+        }
         Err(WalkError::Stopped) => {
             let now = context.store.job(&job.id).await?;
-            context.store.finish_job(&job.id, "stopped", now.as_ref().map_or("{}", |job| job.found.as_str()), Some("stopped by hand")).await
+            context
+                .store
+                .finish_job(
+                    &job.id,
+                    "stopped",
+                    now.as_ref().map_or("{}", |job| job.found.as_str()),
+                    Some("stopped by hand"),
+                )
+                .await
         }
         Err(WalkError::Store(error)) => Err(error),
         Err(error) => {
             let now = context.store.job(&job.id).await?;
-            context.store.finish_job(&job.id, "failed", now.as_ref().map_or("{}", |job| job.found.as_str()), Some(&error.to_string())).await
+            context
+                .store
+                .finish_job(
+                    &job.id,
+                    "failed",
+                    now.as_ref().map_or("{}", |job| job.found.as_str()),
+                    Some(&error.to_string()),
+                )
+                .await
         }
     }
 }
 
 async fn walk_and_wait(context: &Context, job: &Job, stop: &CancellationToken) -> Result<Summary, WalkError> {
-    let mode = Mode::from_word(&job.kind).ok_or_else(|| WalkError::Setup(format!("this version knows no job {:?}", job.kind)))?;
+    let mode = Mode::from_word(&job.kind)
+        .ok_or_else(|| WalkError::Setup(format!("this version knows no job {:?}", job.kind)))?;
     context.snapshot.refresh().await?;
-    let held = context.snapshot.get().ok_or_else(|| WalkError::Setup("no connections are known yet".to_owned()))?;
-    let account = held.0.connections.get(&job.connection).cloned().ok_or_else(|| WalkError::Setup(format!("there is no connection {:?}", job.connection)))?;
+    let held = context
+        .snapshot
+        .get()
+        .ok_or_else(|| WalkError::Setup("no connections are known yet".to_owned()))?;
+    let account = held
+        .0
+        .connections
+        .get(&job.connection)
+        .cloned()
+        .ok_or_else(|| WalkError::Setup(format!("there is no connection {:?}", job.connection)))?;
     if account.connection.state != State::Active && mode != Mode::Plan {
-        return Err(WalkError::Setup(format!("connection {} is {}; resume it first", job.connection, account.connection.state)));
+        return Err(WalkError::Setup(format!(
+            "connection {} is {}; resume it first",
+            job.connection, account.connection.state
+        )));
     }
     let last = context.store.last_job("reconcile", &job.connection).await?;
     let event = walk_event(&account.connection, &job.id, context.clock.now());
-    let walk = Walk::new(context, job, mode, &event, account, stop.clone(), since(mode, last.as_ref()))?;
+    let walk = Walk::new(
+        context,
+        job,
+        mode,
+        &event,
+        account,
+        stop.clone(),
+        since(mode, last.as_ref()),
+    )?;
     let (found, position) = walk.walk().await?;
     wait_for_events(context, job, &found, position.published, stop).await?;
     summary(context, &job.id, found).await.map_err(Into::into)
 }
 
 /// Waits until every event of the job has an outcome that only a person or another object can change.
-async fn wait_for_events(context: &Context, job: &Job, found: &Found, published: i64, stop: &CancellationToken) -> Result<(), WalkError> {
-    let position = serde_json::to_string(&super::walk::Position { stage: super::walk::STAGES.len(), published, ..Default::default() }).unwrap_or_default();
+async fn wait_for_events(
+    context: &Context,
+    job: &Job,
+    found: &Found,
+    published: i64,
+    stop: &CancellationToken,
+) -> Result<(), WalkError> {
+    let position = serde_json::to_string(&super::walk::Position {
+        stage: super::walk::STAGES.len(),
+        published,
+        ..Default::default()
+    })
+    .unwrap_or_default();
     loop {
         let codes = context.store.job_codes(&job.id).await?;
         let settled: i64 = codes.iter().map(|row| row.2).sum();
-        let waits = codes.iter().any(|(outcome, code, _)| outcome == "parked" && !matches!(code.as_str(), "unlinked_product" | "ambiguous" | "paused" | "setup"));
+        let waits = codes.iter().any(|(outcome, code, _)| {
+            outcome == "parked"
+                && !matches!(
+                    code.as_str(),
+                    "unlinked_product" | "ambiguous" | "paused" | "setup"
+                )
+        });
         if settled >= published && !waits {
             return Ok(());
         }
         let mut now = found.clone();
         now.stage = format!("working: {settled} of {published} events");
         let text = serde_json::to_string(&now).unwrap_or_default();
-        if stop.is_cancelled() || !context.store.keep_job(&job.id, &context.owner, LEASE, &position, &text).await? {
+        if stop.is_cancelled()
+            || !context
+                .store
+                .keep_job(&job.id, &context.owner, LEASE, &position, &text)
+                .await?
+        {
             return Err(WalkError::Stopped);
         }
         tokio::time::sleep(TICK).await;
@@ -140,7 +207,12 @@ async fn summary(context: &Context, job: &str, found: Found) -> Result<Summary, 
     let outcomes = context.store.job_outcomes(job).await?;
     let of = |word: &str| outcomes.iter().find(|row| row.0 == word).map_or(0, |row| row.1);
     Ok(Summary {
-        errors: found.actions.iter().filter(|(name, _)| name.ends_with(".error")).map(|(_, n)| n).sum(),
+        errors: found
+            .actions
+            .iter()
+            .filter(|(name, _)| name.split_once('.').is_some_and(|(_, action)| action == "error"))
+            .map(|(_, n)| n)
+            .sum(),
         found: found.actions,
         checked: found.checked,
         events: found.published,

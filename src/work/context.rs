@@ -125,22 +125,56 @@ pub struct Left {
 impl Left {
     /// Nothing.
     pub fn nothing() -> Self {
-        Self { steps: Vec::new(), settled: None, follow_ups: Vec::new(), last_account: None }
+        Self {
+            steps: Vec::new(),
+            settled: None,
+            follow_ups: Vec::new(),
+            last_account: None,
+        }
     }
 }
 
 impl<'a> Run<'a> {
     /// Makes a run with clients for its connection.
-    pub fn new(context: &'a Context, event: &'a Event, store: &StoreAccount, account: Arc<ConnectionAccount>, dry: bool) -> Result<Self, ClientError> {
+    pub fn new(
+        context: &'a Context,
+        event: &'a Event,
+        store: &StoreAccount,
+        account: Arc<ConnectionAccount>,
+        dry: bool,
+    ) -> Result<Self, ClientError> {
         let calls = CallLog::new();
         let class = class(event);
-        let mut omni = OmniClient::new(&context.http, &store.alias, store.access_token.clone(), store.base_url.as_deref())?.recording(calls.clone()).class(class);
-        let mut abaha = AbahaClient::new(&context.http, &account.connection.site, account.token.clone(), account.base_url.as_deref())?.recording(calls.clone()).class(class);
+        let mut omni = OmniClient::new(
+            &context.http,
+            &store.alias,
+            store.access_token.clone(),
+            store.base_url.as_deref(),
+        )?
+        .recording(calls.clone())
+        .class(class);
+        let mut abaha = AbahaClient::new(
+            &context.http,
+            &account.connection.site,
+            account.token.clone(),
+            account.base_url.as_deref(),
+        )?
+        .recording(calls.clone())
+        .class(class);
         if dry {
             (omni, abaha) = (omni.dry(), abaha.dry());
         }
         let omni = omni.branch(account.connection.settings.branch);
-        Ok(Self { context, event, account, omni, abaha, dry, calls, notes: Mutex::default() })
+        Ok(Self {
+            context,
+            event,
+            account,
+            omni,
+            abaha,
+            dry,
+            calls,
+            notes: Mutex::default(),
+        })
     }
 
     /// The connection.
@@ -164,7 +198,11 @@ impl<'a> Run<'a> {
 
     /// Adds a step to the story.
     pub fn step(&self, step: &str, text: impl Into<String>) {
-        let step = Step { at: self.context.clock.now(), step: step.to_owned(), text: text.into() };
+        let step = Step {
+            at: self.context.clock.now(),
+            step: step.to_owned(),
+            text: text.into(),
+        };
         self.notes().steps.push(step);
     }
 
@@ -184,12 +222,26 @@ impl<'a> Run<'a> {
         let mut last_account = None;
         for call in self.calls.take() {
             last_account = Some(call.account.clone());
-            let status = call.status.map_or_else(|| "no answer".to_owned(), |status| status.to_string());
-            let text = format!("{} {} at {}: {status}, {} ({} ms)", call.method, call.path, call.account, call.outcome, call.milliseconds);
-            notes.steps.push(Step { at: call.at, step: "call".to_owned(), text });
+            let status = call
+                .status
+                .map_or_else(|| "no answer".to_owned(), |status| status.to_string());
+            let text = format!(
+                "{} {} at {}: {status}, {} ({} ms)",
+                call.method, call.path, call.account, call.outcome, call.milliseconds
+            );
+            notes.steps.push(Step {
+                at: call.at,
+                step: "call".to_owned(),
+                text,
+            });
         }
         notes.steps.sort_by_key(|step| step.at);
-        Left { steps: notes.steps, settled: notes.settled, follow_ups: notes.follow_ups, last_account }
+        Left {
+            steps: notes.steps,
+            settled: notes.settled,
+            follow_ups: notes.follow_ups,
+            last_account,
+        }
     }
 }
 
@@ -213,23 +265,39 @@ pub fn outcome_of(error: CallError) -> Outcome {
             reason: "the shop's API limit is used up for now; it goes by itself".to_owned(),
             due: Some(until),
         },
-        CallError::Failing { code, not_before, .. } => {
-            Outcome::Failing { code, reason: "the other side, or the way to it, is failing; it is tried again".to_owned(), last_answer: answer, not_before }
-        }
+        CallError::Failing { code, not_before, .. } => Outcome::Failing {
+            code,
+            reason: "the other side, or the way to it, is failing; it is tried again".to_owned(),
+            last_answer: answer,
+            not_before,
+        },
         CallError::Unauthorised { .. } => Outcome::parked(
             Cause::Setup,
             Some("access".to_owned()),
             "the API does not accept the access token: get a new one from the shop and run `sapo-sync connect apply`",
         ),
         CallError::DryRun { would } => Outcome::done("planned", would),
-        CallError::Refused { code, message, .. } => Outcome::Dead { code, reason: format!("the other side refused: {message}"), last_answer: answer },
+        CallError::Refused { code, message, .. } => Outcome::Dead {
+            code,
+            reason: format!("the other side refused: {message}"),
+            last_answer: answer,
+        },
         CallError::AlreadySo { message } => Outcome::done("already_so", message),
-        CallError::NotFound { what } => Outcome::Dead { code: "not_found", reason: format!("{what} is not there (any more)"), last_answer: answer },
+        CallError::NotFound { what } => Outcome::Dead {
+            code: "not_found",
+            reason: format!("{what} is not there (any more)"),
+            last_answer: answer,
+        },
     }
 }
 
 impl From<BrokerError> for Halt {
     fn from(error: BrokerError) -> Self {
-        Self::Outcome(Outcome::Failing { code: error.code(), reason: error.to_string(), last_answer: None, not_before: None })
+        Self::Outcome(Outcome::Failing {
+            code: error.code(),
+            reason: error.to_string(),
+            last_answer: None,
+            not_before: None,
+        })
     }
 }

@@ -47,7 +47,16 @@ pub async fn once<T>(
         return Ok(Created::Now(send.await?));
     }
     let store = run.store();
-    let taken = store.take_intent(creation.key, run.name(), creation.source_id, creation.fingerprint, &run.context.owner, LEASE).await?;
+    let taken = store
+        .take_intent(
+            creation.key,
+            run.name(),
+            creation.source_id,
+            creation.fingerprint,
+            &run.context.owner,
+            LEASE,
+        )
+        .await?;
     let intent = match taken {
         Taken::Done(id) => return Ok(Created::Before(id)),
         Taken::Held { until } => {
@@ -67,18 +76,37 @@ pub async fn once<T>(
     match sent {
         Ok(object) => Ok(Created::Now(object)),
         Err(error) => {
-            let unknown = matches!(&error, CallError::Failing { done: Done::Unknown, .. });
+            let unknown = matches!(
+                &error,
+                CallError::Failing {
+                    done: Done::Unknown,
+                    ..
+                }
+            );
             if !unknown {
                 store.drop_intent(&intent).await?;
                 return Err(error.into());
             }
             store.intent_unknown(&intent).await?;
-            run.step("unknown", format!("the call may have been carried out ({}); it is looked up before it is sent again", error.code()));
-            Err(wait(run, creation, run.context.clock.after(run.context.settle_after), "a call's outcome is unknown").into())
+            run.step(
+                "unknown",
+                format!(
+                    "the call may have been carried out ({}); it is looked up before it is sent again",
+                    error.code()
+                ),
+            );
+            Err(wait(
+                run,
+                creation,
+                run.context.clock.after(run.context.settle_after),
+                "a call's outcome is unknown",
+            )
+            .into())
         }
     }
 }
 
+#[allow(clippy::large_enum_variant)] // made once, matched at once
 enum Unknown<T> {
     Found(T),
     SendAgain(Intent),
@@ -98,7 +126,10 @@ async fn settle_unknown<T>(
     }
     match look_up.await {
         Ok(Some(object)) => {
-            run.step("found", "an earlier attempt had created it; nothing is sent again");
+            run.step(
+                "found",
+                "an earlier attempt had created it; nothing is sent again",
+            );
             Ok(Unknown::Found(object))
         }
         Ok(None) if intent.lookups + 1 >= LOOKUPS => {
@@ -108,8 +139,17 @@ async fn settle_unknown<T>(
         }
         Ok(None) => {
             store.intent_not_found(&intent).await?;
-            run.step("not_found", "not there yet; it is looked up once more before it is sent again");
-            Err(wait(run, creation, run.context.clock.after(run.context.settle_after), "an earlier call's outcome is unknown").into())
+            run.step(
+                "not_found",
+                "not there yet; it is looked up once more before it is sent again",
+            );
+            Err(wait(
+                run,
+                creation,
+                run.context.clock.after(run.context.settle_after),
+                "an earlier call's outcome is unknown",
+            )
+            .into())
         }
         Err(halt) => {
             store.intent_let_go(&intent).await?;
@@ -121,7 +161,12 @@ async fn settle_unknown<T>(
 fn wait(run: &Run<'_>, creation: &Creation<'_>, due: i64, why: &str) -> Outcome {
     let due = due.min(run.context.clock.after(run.context.recheck));
     let reason = format!("{why}; it is looked at again soon, so that nothing is created twice");
-    Outcome::Parked { cause: Cause::IntentPending, cause_key: Some(pending_key(creation.key)), reason, due: Some(due) }
+    Outcome::Parked {
+        cause: Cause::IntentPending,
+        cause_key: Some(pending_key(creation.key)),
+        reason,
+        due: Some(due),
+    }
 }
 
 /// The cause key of rows that wait for an intent.
@@ -130,7 +175,12 @@ pub fn pending_key(key: &IntentKey) -> String {
 }
 
 /// Records a link and, in the same transaction, the intent that made it; then wakes what waited for either.
-pub async fn record_link(run: &Run<'_>, link: &mut Link, key: Option<&IntentKey>, wakes: &[String]) -> Result<(), Halt> {
+pub async fn record_link(
+    run: &Run<'_>,
+    link: &mut Link,
+    key: Option<&IntentKey>,
+    wakes: &[String],
+) -> Result<(), Halt> {
     if run.dry {
         return Ok(());
     }
@@ -139,8 +189,20 @@ pub async fn record_link(run: &Run<'_>, link: &mut Link, key: Option<&IntentKey>
     let mut tx = store.begin().await?;
     if let Some(key) = key {
         let other_side = result_id(link, key);
-        if let Some(other) = store.complete_intent(&mut tx, &key.account, key.kind.as_str(), &key.natural_key, other_side).await? {
-            link.fail("two_objects_one_mark", format!("two objects carry one mark: {other} and {other_side}; remove one of them by hand"));
+        if let Some(other) = store
+            .complete_intent(
+                &mut tx,
+                &key.account,
+                key.kind.as_str(),
+                &key.natural_key,
+                other_side,
+            )
+            .await?
+        {
+            link.fail(
+                "two_objects_one_mark",
+                format!("two objects carry one mark: {other} and {other_side}; remove one of them by hand"),
+            );
         }
     }
     store.put_link(&mut tx, link).await?;
@@ -157,5 +219,9 @@ pub async fn record_link(run: &Run<'_>, link: &mut Link, key: Option<&IntentKey>
 
 /// The id of what was made: the link's side that the intent's account is on.
 fn result_id<'a>(link: &'a Link, key: &IntentKey) -> &'a str {
-    if key.account.starts_with("omni:") { &link.sapo_id } else { &link.channel_id }
+    if key.account.starts_with("omni:") {
+        &link.sapo_id
+    } else {
+        &link.channel_id
+    }
 }

@@ -132,22 +132,37 @@ async fn work_on(context: Context, batch: Batch, alone: bool) -> Ended {
     match settled.await {
         Ok(dead) => {
             settle::acknowledge(batch, dead).await;
-            Ended { key, deliveries, away: None }
+            Ended {
+                key,
+                deliveries,
+                away: None,
+            }
         }
         Err(error) => {
             for delivery in batch.superseded.into_iter().chain([batch.survivor]) {
                 delivery.give_back().await;
             }
-            Ended { key, deliveries, away: Some(error) }
+            Ended {
+                key,
+                deliveries,
+                away: Some(error),
+            }
         }
     }
 }
 
 async fn outcome(context: &Context, batch: &Batch, alone: bool) -> Result<Processed, StoreError> {
     let event = &batch.event;
-    let plain = |outcome| Processed { outcome, left: Left::nothing(), account: event.key.connection.clone() };
+    let plain = |outcome| Processed {
+        outcome,
+        left: Left::nothing(),
+        account: event.key.connection.clone(),
+    };
     if alone && context.store.mark_poison(&event.id.to_string()).await? >= MARKS {
-        return Ok(plain(Outcome::dead("poison", "its worker died each time it was worked on; it is set aside so that others can go on")));
+        return Ok(plain(Outcome::dead(
+            "poison",
+            "its worker died each time it was worked on; it is set aside so that others can go on",
+        )));
     }
     if let Some(row) = context.store.parked(&event.key).await?
         && let Some(cause) = Cause::from_word(&row.cause).filter(|cause| cause.is_time())
@@ -155,12 +170,31 @@ async fn outcome(context: &Context, batch: &Batch, alone: bool) -> Result<Proces
         && row.event_id != event.id.to_string()
     {
         let snapshot = context.snapshot.get();
-        let account = snapshot.and_then(|held| Some(held.0.connections.get(&event.key.connection)?.connection.target_account(event.key.source)));
-        return Ok(settle::joined(cause, "its object waits for a time already; it joins that row", row.due_at, account.unwrap_or_default()));
+        let account = snapshot.and_then(|held| {
+            Some(
+                held.0
+                    .connections
+                    .get(&event.key.connection)?
+                    .connection
+                    .target_account(event.key.source),
+            )
+        });
+        return Ok(settle::joined(
+            cause,
+            "its object waits for a time already; it joins that row",
+            row.due_at,
+            account.unwrap_or_default(),
+        ));
     }
-    match AssertUnwindSafe(process::process(context, event, false)).catch_unwind().await {
+    match AssertUnwindSafe(process::process(context, event, false))
+        .catch_unwind()
+        .await
+    {
         Ok(processed) => processed,
-        Err(_) => Ok(plain(Outcome::dead("panic", "the program failed on it (a defect: please report it with `sapo-sync dead show`)"))),
+        Err(_) => Ok(plain(Outcome::dead(
+            "panic",
+            "the program failed on it (a defect: please report it with `sapo-sync dead show`)",
+        ))),
     }
 }
 

@@ -41,11 +41,21 @@ pub async fn process(run: &Run<'_>) -> Result<Outcome, Halt> {
 }
 
 async fn gone(run: &Run<'_>) -> Result<Outcome, Halt> {
-    let Some(link) = run.store().link_by_sapo(run.name(), LinkKind::Order, &run.event.key.object_id).await? else {
-        return Ok(Outcome::skipped("gone", "the order is not on Sapo any more and was never linked"));
+    let Some(link) = run
+        .store()
+        .link_by_sapo(run.name(), LinkKind::Order, &run.event.key.object_id)
+        .await?
+    else {
+        return Ok(Outcome::skipped(
+            "gone",
+            "the order is not on Sapo any more and was never linked",
+        ));
     };
-    let reason = "the order is not on Sapo any more; nothing is cancelled on a guess: look at it on the channel";
-    run.store().set_link_error(&link, Some(("deleted", reason))).await?;
+    let reason =
+        "the order is not on Sapo any more; nothing is cancelled on a guess: look at it on the channel";
+    run.store()
+        .set_link_error(&link, Some(("deleted", reason)))
+        .await?;
     Ok(Outcome::done("deleted", reason))
 }
 
@@ -53,24 +63,63 @@ async fn gone(run: &Run<'_>) -> Result<Outcome, Halt> {
 /// intent and never goes back where it came from.
 async fn own_echo(run: &Run<'_>, order: &PosOrder, stage: &PosStage) -> Result<Outcome, Halt> {
     let reference = order.reference.clone().unwrap_or_default();
-    let key = IntentKey { account: run.connection().store_account(), kind: IntentKind::Order, natural_key: order_key(run.name(), &reference) };
-    let Some(intent) = run.store().intent(&key.account, key.kind, &key.natural_key).await? else {
-        run.step("note", "no intent of ours is known for it: the state database may be an older one than the shop");
-        return Ok(Outcome::skipped("ours_unknown", "it carries our mark but was not made by this database; reconcile links it"));
+    let key = IntentKey {
+        account: run.connection().store_account(),
+        kind: IntentKind::Order,
+        natural_key: order_key(run.name(), &reference),
     };
-    if let Some(other) = run.store().link_by_channel(run.name(), LinkKind::Order, &intent.source_id).await?
+    let Some(intent) = run
+        .store()
+        .intent(&key.account, key.kind, &key.natural_key)
+        .await?
+    else {
+        run.step(
+            "note",
+            "no intent of ours is known for it: the state database may be an older one than the shop",
+        );
+        return Ok(Outcome::skipped(
+            "ours_unknown",
+            "it carries our mark but was not made by this database; reconcile links it",
+        ));
+    };
+    if let Some(other) = run
+        .store()
+        .link_by_channel(run.name(), LinkKind::Order, &intent.source_id)
+        .await?
         && other.sapo_id != order.id
     {
-        let reason = format!("Sapo orders {} and {} carry one mark ({reference}); cancel one of them by hand", other.sapo_id, order.id);
-        run.store().set_link_error(&other, Some(("two_objects_one_mark", &reason))).await?;
+        let reason = format!(
+            "Sapo orders {} and {} carry one mark ({reference}); cancel one of them by hand",
+            other.sapo_id, order.id
+        );
+        run.store()
+            .set_link_error(&other, Some(("two_objects_one_mark", &reason)))
+            .await?;
         return Ok(Outcome::dead("two_objects_one_mark", reason));
     }
-    let mut link = Link::new(run.name(), LinkKind::Order, &order.id, &intent.source_id, &reference);
+    let mut link = Link::new(
+        run.name(),
+        LinkKind::Order,
+        &order.id,
+        &intent.source_id,
+        &reference,
+    );
     link.sapo_state = Some(stage.as_word().into_owned());
-    let expected = intent.fingerprint.as_deref().and_then(|print| print.split('|').next()).map(ToOwned::to_owned);
+    let expected = intent
+        .fingerprint
+        .as_deref()
+        .and_then(|print| print.split('|').next())
+        .map(ToOwned::to_owned);
     let answered = order.total.map(|total| total.normalize().to_string());
     if expected != answered {
-        link.fail("total_mismatch", format!("the channel's total is {}, Sapo made it {}; it is not created again", expected.clone().unwrap_or_default(), answered.unwrap_or_default()));
+        link.fail(
+            "total_mismatch",
+            format!(
+                "the channel's total is {}, Sapo made it {}; it is not created again",
+                expected.clone().unwrap_or_default(),
+                answered.unwrap_or_default()
+            ),
+        );
     }
     link.total = expected;
     create::record_link(run, &mut link, Some(&key), &[]).await?;
@@ -82,22 +131,39 @@ async fn create_order(run: &Run<'_>, order: &PosOrder, stage: &PosStage) -> Resu
     let connection = run.connection();
     let settings = &connection.settings;
     if !settings.orders {
-        return Ok(Outcome::skipped("switch_off", "Chưa bật đồng bộ: Đơn hàng / the switch for orders is off for this connection"));
+        return Ok(Outcome::skipped(
+            "switch_off",
+            "Chưa bật đồng bộ: Đơn hàng / the switch for orders is off for this connection",
+        ));
     }
     let code = match status::first_status(settings.status_profile, stage) {
         Ok(code) => code,
         Err(decision) => return Ok(leave_alone(decision)),
     };
     if order.created_at.unwrap_or(run.event.received_at) < connection.start_line() {
-        return Ok(Outcome::skipped("before_start_line", "the order was made before the connection was activated (orders_from moves that line)"));
+        return Ok(Outcome::skipped(
+            "before_start_line",
+            "the order was made before the connection was activated (orders_from moves that line)",
+        ));
     }
     let Some((customer, phone)) = customer_of(order) else {
-        return Ok(Outcome::skipped("no_phone", "khách không có số điện thoại: neither the customer nor the order has a usable phone number"));
+        return Ok(Outcome::skipped(
+            "no_phone",
+            "khách không có số điện thoại: neither the customer nor the order has a usable phone number",
+        ));
     };
     let sums = check_pos_order(order).map_err(|problem| Outcome::dead(problem.code(), problem.reason()))?;
     let lines = resolve(run, order, &customer, &phone).await?;
-    let new = to_channel(order, &lines, &phone, code).map_err(|problem| Outcome::dead(problem.code(), problem.reason()))?;
-    run.step("decided", format!("create one order on Abaha for {}, total {}", order.code, Vnd(sums.total)));
+    let new = to_channel(order, &lines, &phone, code)
+        .map_err(|problem| Outcome::dead(problem.code(), problem.reason()))?;
+    run.step(
+        "decided",
+        format!(
+            "create one order on Abaha for {}, total {}",
+            order.code,
+            Vnd(sums.total)
+        ),
+    );
     let link = send(run, order, &new, stage, &phone).await?;
     Ok(match &link.reason {
         Some(reason) => Outcome::done("created_in_error", reason.clone()),
@@ -110,23 +176,51 @@ fn customer_of(order: &PosOrder) -> Option<(PosCustomer, Phone)> {
     let customer = order.customer.clone().unwrap_or_default();
     let own = customer.phone.as_deref().and_then(|text| Phone::parse(text).ok());
     let phone = own.or_else(|| order.phone.as_deref().and_then(|text| Phone::parse(text).ok()))?;
-    let id = if customer.id.is_empty() { order.customer_id.clone().unwrap_or_else(|| format!("order:{}", order.id)) } else { customer.id.clone() };
+    let id = if customer.id.is_empty() {
+        order
+            .customer_id
+            .clone()
+            .unwrap_or_else(|| format!("order:{}", order.id))
+    } else {
+        customer.id.clone()
+    };
     Some((PosCustomer { id, ..customer }, phone))
 }
 
 /// Evaluates the gates with what is known on the channel now, and pushes what is not, where they allow it.
-async fn resolve(run: &Run<'_>, order: &PosOrder, customer: &PosCustomer, phone: &Phone) -> Result<Vec<ResolvedChannelLine>, Halt> {
+async fn resolve(
+    run: &Run<'_>,
+    order: &PosOrder,
+    customer: &PosCustomer,
+    phone: &Phone,
+) -> Result<Vec<ResolvedChannelLine>, Halt> {
     let mut there: Vec<Option<String>> = Vec::with_capacity(order.lines.len());
     for line in &order.lines {
         there.push(match &line.variant_id {
             Some(variant) => products::known(run, variant, line.product_id.as_deref(), &line.sku).await?,
-            None => return Err(Outcome::dead("free_form_line", format!("line {:?} has no product; Abaha needs one for every line", line.name)).into()),
+            None => {
+                return Err(Outcome::dead(
+                    "free_form_line",
+                    format!(
+                        "line {:?} has no product; Abaha needs one for every line",
+                        line.name
+                    ),
+                )
+                .into());
+            }
         });
     }
     let customer_known = customers::known(run, &customer.id, phone).await?.is_some();
     let products_known = there.iter().all(Option::is_some);
-    run.step("gates", format!("products known: {products_known}, customer known: {customer_known}"));
-    if let Err(missing) = gates::to_channel((&run.connection().settings).into(), products_known, customer_known) {
+    run.step(
+        "gates",
+        format!("products known: {products_known}, customer known: {customer_known}"),
+    );
+    if let Err(missing) = gates::to_channel(
+        (&run.connection().settings).into(),
+        products_known,
+        customer_known,
+    ) {
         return Err(Outcome::skipped(missing.code(), missing.reason()).into());
     }
     let mut lines = Vec::with_capacity(there.len());
@@ -137,10 +231,21 @@ async fn resolve(run: &Run<'_>, order: &PosOrder, customer: &PosCustomer, phone:
             _ => None,
         };
         let Some(product_id) = id else {
-            let reason = format!("SKU {:?} is not on Abaha and cannot be pushed (no price, no SKU, or deleted); mend the product on Sapo, then it goes by itself", line.sku);
-            return Err(Outcome::parked(Cause::UnlinkedProduct, Some(format!("sku:{}", line.sku.trim())), reason).into());
+            let reason = format!(
+                "SKU {:?} is not on Abaha and cannot be pushed (no price, no SKU, or deleted); mend the product on Sapo, then it goes by itself",
+                line.sku
+            );
+            return Err(Outcome::parked(
+                Cause::UnlinkedProduct,
+                Some(format!("sku:{}", line.sku.trim())),
+                reason,
+            )
+            .into());
         };
-        lines.push(ResolvedChannelLine { product_id, code: line.sku.trim().to_owned() });
+        lines.push(ResolvedChannelLine {
+            product_id,
+            code: line.sku.trim().to_owned(),
+        });
     }
     if !customer_known {
         customers::ensure(run, customer, phone).await?;
@@ -148,17 +253,41 @@ async fn resolve(run: &Run<'_>, order: &PosOrder, customer: &PosCustomer, phone:
     Ok(lines)
 }
 
-async fn send(run: &Run<'_>, order: &PosOrder, new: &NewChannelOrder, stage: &PosStage, phone: &Phone) -> Result<Link, Halt> {
+async fn send(
+    run: &Run<'_>,
+    order: &PosOrder,
+    new: &NewChannelOrder,
+    stage: &PosStage,
+    phone: &Phone,
+) -> Result<Link, Halt> {
     let connection = run.connection();
-    let key = IntentKey { account: connection.channel_account(), kind: IntentKind::Order, natural_key: order.id.clone() };
+    let key = IntentKey {
+        account: connection.channel_account(),
+        kind: IntentKind::Order,
+        natural_key: order.id.clone(),
+    };
     let print = fingerprint(new.total, Some(phone));
-    let creation = Creation { key: &key, source_id: &order.id, fingerprint: Some(&print) };
-    let created = create::once(run, &creation, look_up(run, &key, new), run.abaha.create_order(new)).await?;
+    let creation = Creation {
+        key: &key,
+        source_id: &order.id,
+        fingerprint: Some(&print),
+    };
+    let created = create::once(
+        run,
+        &creation,
+        look_up(run, &key, new),
+        run.abaha.create_order(new),
+    )
+    .await?;
     let (Created::Now(id) | Created::Found(id) | Created::Before(id)) = created;
     crash::point("order_answered");
     let mut link = Link::new(&connection.name, LinkKind::Order, &order.id, &id, &order.code);
     link.sapo_state = Some(stage.as_word().into_owned());
-    link.channel_state = Some(ChannelStage::read(Some(new.status), None, connection.settings.returned_code).as_word().into_owned());
+    link.channel_state = Some(
+        ChannelStage::read(Some(new.status), None, connection.settings.returned_code)
+            .as_word()
+            .into_owned(),
+    );
     link.total = Some(new.total.normalize().to_string());
     create::record_link(run, &mut link, Some(&key), &[]).await?;
     Ok(link)
@@ -167,8 +296,15 @@ async fn send(run: &Run<'_>, order: &PosOrder, new: &NewChannelOrder, stage: &Po
 /// Finds the order that an earlier attempt made: by our mark, else (where Abaha did not keep it) by phone and total
 /// among the new ones that are linked to nothing.
 async fn look_up(run: &Run<'_>, key: &IntentKey, new: &NewChannelOrder) -> Result<Option<String>, Halt> {
-    let since = run.store().intent(&key.account, key.kind, &key.natural_key).await?.map(|intent| intent.sent_at - millis(MARGIN));
-    let mut query = OrderQuery { created_from: since, ..OrderQuery::default() };
+    let since = run
+        .store()
+        .intent(&key.account, key.kind, &key.natural_key)
+        .await?
+        .map(|intent| intent.sent_at - millis(MARGIN));
+    let mut query = OrderQuery {
+        created_from: since,
+        ..OrderQuery::default()
+    };
     let mut alike: Vec<String> = Vec::new();
     loop {
         let page = run.abaha.orders(query).await?;
@@ -177,7 +313,14 @@ async fn look_up(run: &Run<'_>, key: &IntentKey, new: &NewChannelOrder) -> Resul
             if there.pos_id.as_ref() == Some(&new.pos_id) {
                 return Ok(Some(there.id));
             }
-            if there.pos_id.is_none() && is_alike(&there, new) && run.store().link_by_channel(run.name(), LinkKind::Order, &there.id).await?.is_none() {
+            if there.pos_id.is_none()
+                && is_alike(&there, new)
+                && run
+                    .store()
+                    .link_by_channel(run.name(), LinkKind::Order, &there.id)
+                    .await?
+                    .is_none()
+            {
                 alike.push(there.id);
             }
         }
@@ -190,7 +333,11 @@ async fn look_up(run: &Run<'_>, key: &IntentKey, new: &NewChannelOrder) -> Resul
         0 => Ok(None),
         1 => Ok(alike.pop()),
         _ => {
-            let reason = format!("orders {} on Abaha could each be the one made for Sapo order {}; cancel the wrong ones by hand", alike.join(", "), new.pos_id);
+            let reason = format!(
+                "orders {} on Abaha could each be the one made for Sapo order {}; cancel the wrong ones by hand",
+                alike.join(", "),
+                new.pos_id
+            );
             Err(Outcome::parked(Cause::Ambiguous, None, reason).into())
         }
     }
@@ -198,21 +345,32 @@ async fn look_up(run: &Run<'_>, key: &IntentKey, new: &NewChannelOrder) -> Resul
 
 fn is_alike(there: &ChannelOrder, new: &NewChannelOrder) -> bool {
     let phone = |text: &str| Phone::parse(text).ok();
-    check_channel_order(there).is_ok_and(|total| total == new.total) && there.phone.as_deref().and_then(phone) == phone(&new.phone)
+    check_channel_order(there).is_ok_and(|total| total == new.total)
+        && there.phone.as_deref().and_then(phone) == phone(&new.phone)
 }
 
 /// Follows a linked order's stage.
 async fn follow(run: &Run<'_>, stage: &PosStage, link: Link) -> Result<Outcome, Halt> {
     let settings = &run.connection().settings;
     if !settings.orders {
-        return Ok(Outcome::skipped("switch_off", "the switch for orders (Đơn hàng) is off for this connection"));
+        return Ok(Outcome::skipped(
+            "switch_off",
+            "the switch for orders (Đơn hàng) is off for this connection",
+        ));
     }
     let there = match link.channel_state.as_deref().and_then(ChannelStage::from_word) {
         Some(there) if !run.event.force => there,
         _ => ChannelStage::of(&run.abaha.order(&link.channel_id).await?, settings.returned_code),
     };
     let decision = status::to_channel(settings.status_profile, stage, &there, settings.returned_code);
-    run.step("decided", format!("{stage:?} on Sapo, {there:?} on {}: {}", System::Abaha, decision.code()));
+    run.step(
+        "decided",
+        format!(
+            "{stage:?} on Sapo, {there:?} on {}: {}",
+            System::Abaha,
+            decision.code()
+        ),
+    );
     let code = match decision {
         Decision::SetStatus(code) => code,
         other => {
@@ -225,13 +383,29 @@ async fn follow(run: &Run<'_>, stage: &PosStage, link: Link) -> Result<Outcome, 
     crash::point("status_set");
     let now = ChannelStage::read(Some(code), None, settings.returned_code);
     remember(run, &link, stage, Some(now)).await?;
-    Ok(Outcome::done("status_set", format!("state on Abaha set to {now:?} ({code})")))
+    Ok(Outcome::done(
+        "status_set",
+        format!("state on Abaha set to {now:?} ({code})"),
+    ))
 }
 
-async fn remember(run: &Run<'_>, link: &Link, stage: &PosStage, there: Option<ChannelStage>) -> Result<(), Halt> {
+async fn remember(
+    run: &Run<'_>,
+    link: &Link,
+    stage: &PosStage,
+    there: Option<ChannelStage>,
+) -> Result<(), Halt> {
     if run.dry {
         return Ok(());
     }
     let there = there.map(ChannelStage::as_word);
-    Ok(run.store().set_order_states(run.name(), &link.sapo_id, Some(&stage.as_word()), there.as_deref()).await?)
+    Ok(run
+        .store()
+        .set_order_states(
+            run.name(),
+            &link.sapo_id,
+            Some(&stage.as_word()),
+            there.as_deref(),
+        )
+        .await?)
 }

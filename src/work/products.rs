@@ -26,10 +26,20 @@ enum Pushed {
 /// Makes the channel's products equal to a Sapo product's variants.
 pub async fn process(run: &Run<'_>) -> Result<Outcome, Halt> {
     if !run.connection().settings.products {
-        return Ok(Outcome::skipped("switch_off", "the switch for products (Sản phẩm) is off for this connection"));
+        return Ok(Outcome::skipped(
+            "switch_off",
+            "the switch for products (Sản phẩm) is off for this connection",
+        ));
     }
     let id = &run.event.key.object_id;
-    match current(run, omni::wire::product, |product| product.version, run.omni.product(id)).await? {
+    match current(
+        run,
+        omni::wire::product,
+        |product| product.version,
+        run.omni.product(id),
+    )
+    .await?
+    {
         Current::Gone => gone(run, &run.store().links_of_product(run.name(), id).await?).await,
         Current::Is(product) => push(run, &product).await,
     }
@@ -38,8 +48,14 @@ pub async fn process(run: &Run<'_>) -> Result<Outcome, Halt> {
 /// Pushes every variant; one that cannot go never blocks its neighbours.
 async fn push(run: &Run<'_>, product: &PosProduct) -> Result<Outcome, Halt> {
     if !run.dry {
-        let components: Vec<String> = product.variants.iter().flat_map(|variant| variant.components.iter().cloned()).collect();
-        run.store().set_components(run.name(), &product.id, &components).await?;
+        let components: Vec<String> = product
+            .variants
+            .iter()
+            .flat_map(|variant| variant.components.iter().cloned())
+            .collect();
+        run.store()
+            .set_components(run.name(), &product.id, &components)
+            .await?;
     }
     let mut done: Vec<Pushed> = Vec::new();
     let mut failed: Option<(String, Halt)> = None;
@@ -47,7 +63,12 @@ async fn push(run: &Run<'_>, product: &PosProduct) -> Result<Outcome, Halt> {
     for variant in &product.variants {
         match push_variant(run, product, variant, category.clone()).await {
             Ok((pushed, _)) => done.push(pushed),
-            Err(halt @ (Halt::Store(_) | Halt::Call(CallError::Throttled { .. } | CallError::Failing { .. } | CallError::Unauthorised { .. }))) => return Err(halt),
+            Err(
+                halt @ (Halt::Store(_)
+                | Halt::Call(
+                    CallError::Throttled { .. } | CallError::Failing { .. } | CallError::Unauthorised { .. },
+                )),
+            ) => return Err(halt),
             Err(Halt::Call(CallError::DryRun { would })) => {
                 run.step("planned", would);
                 done.push(Pushed::Updated);
@@ -63,7 +84,10 @@ async fn push(run: &Run<'_>, product: &PosProduct) -> Result<Outcome, Halt> {
         .links_of_product(run.name(), &product.id)
         .await?
         .into_iter()
-        .filter(|link| link.code.as_deref() != Some("deleted") && !product.variants.iter().any(|variant| variant.id == link.sapo_id))
+        .filter(|link| {
+            link.code.as_deref() != Some("deleted")
+                && !product.variants.iter().any(|variant| variant.id == link.sapo_id)
+        })
         .collect();
     if !removed.is_empty() {
         gone(run, &removed).await?;
@@ -106,7 +130,12 @@ fn outcome(done: &[Pushed], removed: usize) -> Outcome {
 }
 
 /// Pushes one variant; tells what became of it and, where it is known there now, its id on the channel.
-async fn push_variant(run: &Run<'_>, product: &PosProduct, variant: &PosVariant, category: Option<String>) -> Result<(Pushed, Option<String>), Halt> {
+async fn push_variant(
+    run: &Run<'_>,
+    product: &PosProduct,
+    variant: &PosVariant,
+    category: Option<String>,
+) -> Result<(Pushed, Option<String>), Halt> {
     let settings = &run.connection().settings;
     let branch = branch(run).await?;
     let planned = product::listing(product, variant, category, &branch, settings);
@@ -114,7 +143,11 @@ async fn push_variant(run: &Run<'_>, product: &PosProduct, variant: &PosVariant,
         run.step("note", format!("{}: {}", variant.sku, note.reason()));
     }
     let listing = planned.listing;
-    match run.store().link_by_sapo(run.name(), LinkKind::Product, &variant.id).await? {
+    match run
+        .store()
+        .link_by_sapo(run.name(), LinkKind::Product, &variant.id)
+        .await?
+    {
         Some(link) => {
             let pushed = update(run, link, &listing).await?;
             Ok((pushed.0, Some(pushed.1)))
@@ -131,9 +164,18 @@ async fn update(run: &Run<'_>, mut link: Link, listing: &Listing) -> Result<(Pus
     }
     match run.abaha.update_product(&there, listing).await {
         Ok(()) => {}
-        Err(CallError::NotFound { .. } | CallError::Refused { code: "unknown_product", .. }) => {
-            let reason = format!("product {there} is not on Abaha any more; unlink it, or make it there again");
-            run.store().set_link_error(&link, Some(("gone_on_channel", &reason))).await?;
+        Err(
+            CallError::NotFound { .. }
+            | CallError::Refused {
+                code: "unknown_product",
+                ..
+            },
+        ) => {
+            let reason =
+                format!("product {there} is not on Abaha any more; unlink it, or make it there again");
+            run.store()
+                .set_link_error(&link, Some(("gone_on_channel", &reason)))
+                .await?;
             return Err(Outcome::dead("gone_on_channel", reason).into());
         }
         Err(error) => return Err(error.into()),
@@ -145,9 +187,17 @@ async fn update(run: &Run<'_>, mut link: Link, listing: &Listing) -> Result<(Pus
 }
 
 /// Links a variant with the one product of its SKU on the channel, or creates that.
-async fn link_or_create(run: &Run<'_>, product: &PosProduct, variant: &PosVariant, listing: Listing) -> Result<(Pushed, Option<String>), Halt> {
+async fn link_or_create(
+    run: &Run<'_>,
+    product: &PosProduct,
+    variant: &PosVariant,
+    listing: Listing,
+) -> Result<(Pushed, Option<String>), Halt> {
     let Some(sku) = Sku::new(&variant.sku) else {
-        run.step("note", format!("variant {}: {}", variant.id, Note::NoSku.reason()));
+        run.step(
+            "note",
+            format!("variant {}: {}", variant.id, Note::NoSku.reason()),
+        );
         return Ok((Pushed::Skipped, None));
     };
     if let Some(there) = single_match(run, &sku).await? {
@@ -170,8 +220,16 @@ async fn link_or_create(run: &Run<'_>, product: &PosProduct, variant: &PosVarian
             return Ok((Pushed::Skipped, None));
         }
     };
-    let key = IntentKey { account: run.connection().channel_account(), kind: IntentKind::Product, natural_key: sku.as_str().to_owned() };
-    let creation = Creation { key: &key, source_id: &variant.id, fingerprint: None };
+    let key = IntentKey {
+        account: run.connection().channel_account(),
+        kind: IntentKind::Product,
+        natural_key: sku.as_str().to_owned(),
+    };
+    let creation = Creation {
+        key: &key,
+        source_id: &variant.id,
+        fingerprint: None,
+    };
     let look_up = async { Ok(single_match(run, &sku).await?.map(|there| there.id)) };
     let created = create::once(run, &creation, look_up, run.abaha.create_product(&new)).await?;
     let (id, fresh) = match created {
@@ -193,19 +251,36 @@ async fn single_match(run: &Run<'_>, sku: &Sku) -> Result<Option<ChannelProduct>
     let mut found = run.abaha.products_by_code(sku.as_str()).await?;
     if found.len() > 1 {
         let candidates: Vec<&str> = found.iter().map(|there| there.id.as_str()).collect();
-        let reason = format!("SKU {sku} occurs {} times on Abaha: products {}; leave it on one of them", found.len(), candidates.join(", "));
+        let reason = format!(
+            "SKU {sku} occurs {} times on Abaha: products {}; leave it on one of them",
+            found.len(),
+            candidates.join(", ")
+        );
         return Err(Outcome::parked(Cause::Ambiguous, Some(cause_key(sku)), reason).into());
     }
     let Some(there) = found.pop() else { return Ok(None) };
-    if let Some(other) = run.store().link_by_channel(run.name(), LinkKind::Product, &there.id).await? {
-        let reason = format!("product {} on Abaha is linked to Sapo variant {} already; cut that link first", there.id, other.sapo_id);
+    if let Some(other) = run
+        .store()
+        .link_by_channel(run.name(), LinkKind::Product, &there.id)
+        .await?
+    {
+        let reason = format!(
+            "product {} on Abaha is linked to Sapo variant {} already; cut that link first",
+            there.id, other.sapo_id
+        );
         return Err(Outcome::parked(Cause::Ambiguous, Some(cause_key(sku)), reason).into());
     }
     Ok(Some(there))
 }
 
 fn new_link(run: &Run<'_>, product: &PosProduct, variant: &PosVariant, sku: &Sku, channel_id: &str) -> Link {
-    let mut link = Link::new(run.name(), LinkKind::Product, &variant.id, channel_id, sku.as_str());
+    let mut link = Link::new(
+        run.name(),
+        LinkKind::Product,
+        &variant.id,
+        channel_id,
+        sku.as_str(),
+    );
     link.sapo_parent = Some(product.id.clone());
     link
 }
@@ -223,7 +298,14 @@ async fn gone(run: &Run<'_>, links: &[Link]) -> Result<Outcome, Halt> {
             continue;
         }
         match run.abaha.hide_product(&link.channel_id).await {
-            Ok(()) | Err(CallError::NotFound { .. } | CallError::Refused { code: "unknown_product", .. }) => hidden += 1,
+            Ok(())
+            | Err(
+                CallError::NotFound { .. }
+                | CallError::Refused {
+                    code: "unknown_product",
+                    ..
+                },
+            ) => hidden += 1,
             Err(error) => return Err(error.into()),
         }
         let mut link = link.clone();
@@ -233,7 +315,10 @@ async fn gone(run: &Run<'_>, links: &[Link]) -> Result<Outcome, Halt> {
     }
     Ok(match hidden {
         0 => Outcome::skipped("unchanged", "deleted on Sapo; nothing of it is shown on Abaha"),
-        _ => Outcome::done("hidden", format!("deleted on Sapo; {hidden} products hidden on Abaha")),
+        _ => Outcome::done(
+            "hidden",
+            format!("deleted on Sapo; {hidden} products hidden on Abaha"),
+        ),
     })
 }
 
@@ -244,21 +329,37 @@ async fn branch(run: &Run<'_>) -> Result<String, Halt> {
     }
     let reason = "no branch (Chi nhánh) is chosen and the shop has no default one; set `branch` and run `sapo-sync connect apply`";
     let found = default_branch(run).await?;
-    found.map(|id| id.to_string()).ok_or_else(|| Outcome::parked(Cause::Setup, None, reason).into())
+    found
+        .map(|id| id.to_string())
+        .ok_or_else(|| Outcome::parked(Cause::Setup, None, reason).into())
 }
 
 /// The shop's default branch: the one it marks (`is_primary`, unconfirmed), else its only one.
 pub async fn default_branch(run: &Run<'_>) -> Result<Option<u64>, Halt> {
     let locations = run.omni.locations().await?;
-    let primary = locations.iter().find(|location| location.primary && location.active);
-    Ok(primary.or(if locations.len() == 1 { locations.first() } else { None }).map(|location| location.id))
+    let primary = locations
+        .iter()
+        .find(|location| location.primary && location.active);
+    Ok(primary
+        .or(if locations.len() == 1 {
+            locations.first()
+        } else {
+            None
+        })
+        .map(|location| location.id))
 }
 
 /// The channel's category: linked, else the one of that name there, else created; renamed when renamed on Sapo.
 pub async fn ensure_category(run: &Run<'_>, category: Option<&PosCategory>) -> Result<Option<String>, Halt> {
-    let Some(category) = category.filter(|category| !category.name.trim().is_empty()) else { return Ok(None) };
+    let Some(category) = category.filter(|category| !category.name.trim().is_empty()) else {
+        return Ok(None);
+    };
     let name = category.name.trim();
-    if let Some(mut link) = run.store().link_by_sapo(run.name(), LinkKind::Category, &category.id).await? {
+    if let Some(mut link) = run
+        .store()
+        .link_by_sapo(run.name(), LinkKind::Category, &category.id)
+        .await?
+    {
         if link.natural_key != name {
             match run.abaha.rename_category(&link.channel_id, name).await {
                 Err(CallError::DryRun { would }) => run.step("planned", would),
@@ -270,11 +371,19 @@ pub async fn ensure_category(run: &Run<'_>, category: Option<&PosCategory>) -> R
         return Ok(Some(link.channel_id));
     }
     let found = category_named(&run.abaha, name).await?;
-    let key = IntentKey { account: run.connection().channel_account(), kind: IntentKind::Category, natural_key: format!("{}:{name}", category.id) };
+    let key = IntentKey {
+        account: run.connection().channel_account(),
+        kind: IntentKind::Category,
+        natural_key: format!("{}:{name}", category.id),
+    };
     let (id, key) = if let Some(id) = found {
         (id, None)
     } else {
-        let creation = Creation { key: &key, source_id: &category.id, fingerprint: None };
+        let creation = Creation {
+            key: &key,
+            source_id: &category.id,
+            fingerprint: None,
+        };
         let look_up = async { Ok(category_named(&run.abaha, name).await?) };
         match create::once(run, &creation, look_up, run.abaha.create_category(name)).await {
             Ok(Created::Now(id) | Created::Found(id) | Created::Before(id)) => (id, Some(&key)),
@@ -285,8 +394,16 @@ pub async fn ensure_category(run: &Run<'_>, category: Option<&PosCategory>) -> R
             Err(halt) => return Err(halt),
         }
     };
-    if run.store().link_by_channel(run.name(), LinkKind::Category, &id).await?.is_some() {
-        run.step("note", format!("two Sapo categories are called {name}; both go to the same category on Abaha"));
+    if run
+        .store()
+        .link_by_channel(run.name(), LinkKind::Category, &id)
+        .await?
+        .is_some()
+    {
+        run.step(
+            "note",
+            format!("two Sapo categories are called {name}; both go to the same category on Abaha"),
+        );
         return Ok(Some(id));
     }
     let mut link = Link::new(run.name(), LinkKind::Category, &category.id, &id, name);
@@ -315,33 +432,66 @@ async fn follow_components(run: &Run<'_>, product: &PosProduct) -> Result<(), Ha
         return Ok(());
     }
     for variant in &product.variants {
-        for dependent in run.store().dependents(run.name(), &variant.id, &product.id).await? {
-            let key = ObjectKey { connection: run.name().to_owned(), source: System::Omni, kind: Kind::Product, object_id: dependent };
-            run.follow_up(Event::new(key, run.event.store.clone(), "component", Shape::Id, run.context.clock.now(), bytes::Bytes::from_static(b"{}")));
+        for dependent in run
+            .store()
+            .dependents(run.name(), &variant.id, &product.id)
+            .await?
+        {
+            let key = ObjectKey {
+                connection: run.name().to_owned(),
+                source: System::Omni,
+                kind: Kind::Product,
+                object_id: dependent,
+            };
+            run.follow_up(Event::new(
+                key,
+                run.event.store.clone(),
+                "component",
+                Shape::Id,
+                run.context.clock.now(),
+                bytes::Bytes::from_static(b"{}"),
+            ));
         }
     }
     Ok(())
 }
 
 /// Pushes the product of an order's line first; tells the id of the line's variant on the channel, where it has one now.
-pub async fn push_for_order(run: &Run<'_>, product_id: &str, variant_id: &str) -> Result<Option<String>, Halt> {
+pub async fn push_for_order(
+    run: &Run<'_>,
+    product_id: &str,
+    variant_id: &str,
+) -> Result<Option<String>, Halt> {
     let product = match run.omni.product(product_id).await {
         Ok(product) => product,
         Err(CallError::NotFound { .. }) => return Ok(None),
         Err(error) => return Err(error.into()),
     };
-    let Some(variant) = product.variants.iter().find(|variant| variant.id == variant_id) else { return Ok(None) };
+    let Some(variant) = product.variants.iter().find(|variant| variant.id == variant_id) else {
+        return Ok(None);
+    };
     let category = ensure_category(run, product.category.as_ref()).await?;
     Ok(push_variant(run, &product, variant, category).await?.1)
 }
 
 /// The channel's product of a variant, where it is known: linked, else exactly one match, which is then linked.
-pub async fn known(run: &Run<'_>, variant_id: &str, product_id: Option<&str>, sku: &str) -> Result<Option<String>, Halt> {
-    if let Some(link) = run.store().link_by_sapo(run.name(), LinkKind::Product, variant_id).await? {
+pub async fn known(
+    run: &Run<'_>,
+    variant_id: &str,
+    product_id: Option<&str>,
+    sku: &str,
+) -> Result<Option<String>, Halt> {
+    if let Some(link) = run
+        .store()
+        .link_by_sapo(run.name(), LinkKind::Product, variant_id)
+        .await?
+    {
         return Ok(Some(link.channel_id));
     }
     let Some(sku) = Sku::new(sku) else { return Ok(None) };
-    let Some(there) = single_match(run, &sku).await? else { return Ok(None) };
+    let Some(there) = single_match(run, &sku).await? else {
+        return Ok(None);
+    };
     let mut link = Link::new(run.name(), LinkKind::Product, variant_id, &there.id, sku.as_str());
     link.sapo_parent = product_id.map(ToOwned::to_owned);
     create::record_link(run, &mut link, None, &[cause_key(&sku)]).await?;

@@ -53,11 +53,20 @@ async fn release_due(context: &Context) -> Result<(), ReleaseError> {
 }
 
 /// Publishes each row with a confirm, then deletes it, unless it changed since it was read.
-async fn release_class(context: &Context, account: &str, from: i64, to: i64, room: usize) -> Result<usize, ReleaseError> {
+async fn release_class(
+    context: &Context,
+    account: &str,
+    from: i64,
+    to: i64,
+    room: usize,
+) -> Result<usize, ReleaseError> {
     if room == 0 {
         return Ok(0);
     }
-    let due = context.store.due(account, from, to, i64::try_from(room).unwrap_or(i64::MAX)).await?;
+    let due = context
+        .store
+        .due(account, from, to, i64::try_from(room).unwrap_or(i64::MAX))
+        .await?;
     for row in &due {
         context.broker.publish(&row.event).await?;
         crate::observe::crash::point("released");

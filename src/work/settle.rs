@@ -18,7 +18,7 @@ use crate::domain::event::Event;
 use crate::domain::outcome::{Cause, Outcome, Verdict};
 use crate::observe::crash;
 use crate::store::dead_letters;
-use crate::store::ledger::Step;
+use crate::store::ledger::{Settlement, Step};
 use crate::store::parked::ToPark;
 use crate::store::{StoreError, Tx};
 
@@ -31,15 +31,40 @@ pub async fn commit(context: &Context, batch: &Batch, processed: Processed) -> R
     let decided = decide(context, event, processed.outcome);
     crash::point("before_commit");
     for follow_up in &left.follow_ups {
-        context.broker.publish(follow_up).await.map_err(|error| StoreError::NotFound(error.to_string()))?;
+        context
+            .broker
+            .publish(follow_up)
+            .await
+            .map_err(|error| StoreError::NotFound(error.to_string()))?;
     }
     let mut steps = left.steps;
     if event.attempts == 0 && event.parked_since.is_none() {
-        steps.insert(0, Step { at: event.received_at, step: "received".to_owned(), text: format!("{} from {}, verified", event.topic, event.key.source) });
+        steps.insert(
+            0,
+            Step {
+                at: event.received_at,
+                step: "received".to_owned(),
+                text: format!("{} from {}, verified", event.topic, event.key.source),
+            },
+        );
     }
-    steps.push(Step { at: context.clock.now(), step: decided.verdict.as_str().to_owned(), text: format!("{}: {}", decided.code, decided.reason) });
+    steps.push(Step {
+        at: context.clock.now(),
+        step: decided.verdict.as_str().to_owned(),
+        text: format!("{}: {}", decided.code, decided.reason),
+    });
     let mut tx = context.store.begin().await?;
-    context.store.record(&mut tx, event, decided.verdict, decided.code, &decided.reason, decided.attempts, &steps, &hash(&event.body)).await?;
+    let settlement = Settlement {
+        verdict: decided.verdict,
+        code: decided.code,
+        reason: &decided.reason,
+        attempts: decided.attempts,
+        steps: &steps,
+    };
+    context
+        .store
+        .record(&mut tx, event, &settlement, &hash(&event.body))
+        .await?;
     context.store.clear_poison(&mut tx, &event.id.to_string()).await?;
     let mut counted = event.clone();
     counted.attempts = decided.attempts;
@@ -65,7 +90,11 @@ pub async fn commit(context: &Context, batch: &Batch, processed: Processed) -> R
         }
         Verdict::Dead => {
             // Filed with its reason before the broker is told, which cannot carry one; the keeper then finds it filed.
-            let verdict = dead_letters::Verdict { code: decided.code, reason: &decided.reason, last_answer: decided.last_answer.as_deref() };
+            let verdict = dead_letters::Verdict {
+                code: decided.code,
+                reason: &decided.reason,
+                last_answer: decided.last_answer.as_deref(),
+            };
             context.store.file_letter(&mut tx, &counted, verdict).await?;
             context.store.unpark(&mut tx, event).await?;
         }
@@ -89,8 +118,17 @@ pub async fn acknowledge(batch: Batch, dead: bool) {
 
 /// A row that waits for time alone holds its object: a newer delivery joins it and never overtakes `Retry-After`.
 pub fn joined(cause: Cause, reason: &str, due: Millis, account: String) -> Processed {
-    let outcome = Outcome::Parked { cause, cause_key: None, reason: reason.to_owned(), due: Some(due) };
-    Processed { outcome, left: Left::nothing(), account }
+    let outcome = Outcome::Parked {
+        cause,
+        cause_key: None,
+        reason: reason.to_owned(),
+        due: Some(due),
+    };
+    Processed {
+        outcome,
+        left: Left::nothing(),
+        account,
+    }
 }
 
 /// Closes an account that fails again and again, or asks for a long pause; opens it when it works.
@@ -99,12 +137,20 @@ async fn note_account(context: &Context, account: Option<&str>, outcome: &Outcom
     let now = context.clock.now();
     let set = |failing: bool| {
         let mut set = context.failing.lock().unwrap_or_else(PoisonError::into_inner);
-        if failing { set.insert(account.to_owned()) } else { set.remove(account) }
+        if failing {
+            set.insert(account.to_owned())
+        } else {
+            set.remove(account)
+        }
     };
+    #[allow(clippy::collapsible_match)] // a guard would hide what `set` does
     match outcome {
         Outcome::Failing { code, not_before, .. } => {
             set(true);
-            let failures = context.store.close_account(account, not_before.unwrap_or(now), true, code).await?;
+            let failures = context
+                .store
+                .close_account(account, not_before.unwrap_or(now), true, code)
+                .await?;
             let pause = match u32::try_from(failures - 3) {
                 Ok(more) => Duration::from_secs(5 << more.min(4)).min(LONGEST_PAUSE.min(context.recheck)),
                 Err(_) => Duration::ZERO,
@@ -115,12 +161,20 @@ async fn note_account(context: &Context, account: Option<&str>, outcome: &Outcom
                 context.limits.close_until(account, until);
             }
         }
-        Outcome::Parked { cause: Cause::Throttled, due: Some(due), .. } if *due > now + millis(LONG_WAIT) => {
+        Outcome::Parked {
+            cause: Cause::Throttled,
+            due: Some(due),
+            ..
+        } if *due > now + millis(LONG_WAIT) => {
             set(true);
-            context.store.close_account(account, *due, false, "throttled").await?;
+            context
+                .store
+                .close_account(account, *due, false, "throttled")
+                .await?;
         }
         Outcome::Done { .. } | Outcome::Skipped { .. } => {
-            if set(false) {
+            let was_failing = set(false);
+            if was_failing {
                 context.store.open_account(account).await?;
             }
         }
@@ -130,19 +184,45 @@ async fn note_account(context: &Context, account: Option<&str>, outcome: &Outcom
 }
 
 /// A failing account is left alone for at most so long before one event tries it again.
-const LONGEST_PAUSE: Duration = Duration::from_secs(60);
+const LONGEST_PAUSE: Duration = Duration::from_mins(1);
 /// Waiting longer than this is the other side's wish (`Retry-After`), not our own line.
 const LONG_WAIT: Duration = Duration::from_secs(30);
 
-async fn record_superseded(context: &Context, tx: &mut Tx, older: &Event, newer: &Event) -> Result<(), StoreError> {
-    let reason = format!("a newer state of the same object was worked on instead (event {})", newer.id);
-    let step = Step { at: context.clock.now(), step: "skipped".to_owned(), text: reason.clone() };
-    context.store.record(tx, older, Verdict::Skipped, "superseded", &reason, older.attempts, &[step], &hash(&older.body)).await
+async fn record_superseded(
+    context: &Context,
+    tx: &mut Tx,
+    older: &Event,
+    newer: &Event,
+) -> Result<(), StoreError> {
+    let reason = format!(
+        "a newer state of the same object was worked on instead (event {})",
+        newer.id
+    );
+    let step = Step {
+        at: context.clock.now(),
+        step: "skipped".to_owned(),
+        text: reason.clone(),
+    };
+    let settlement = Settlement {
+        verdict: Verdict::Skipped,
+        code: "superseded",
+        reason: &reason,
+        attempts: older.attempts,
+        steps: &[step],
+    };
+    context
+        .store
+        .record(tx, older, &settlement, &hash(&older.body))
+        .await
 }
 
 async fn answer(delivery: Box<dyn Delivery>, dead: bool) {
     let id = delivery.event().id;
-    let done = if dead { delivery.reject().await } else { delivery.ack().await };
+    let done = if dead {
+        delivery.reject().await
+    } else {
+        delivery.ack().await
+    };
     if let Err(error) = done {
         // It is delivered again, and found settled.
         tracing::warn!(code = error.code(), %error, event = %id, "a settled event could not be acknowledged; it will come again and change nothing");
@@ -164,20 +244,56 @@ fn decide(context: &Context, event: &Event, outcome: Outcome) -> Decided {
     let code = outcome.code();
     let reason = outcome.reason().to_owned();
     let recheck = context.clock.after(context.recheck);
-    let plain = |verdict| Decided { verdict, code, reason: reason.clone(), attempts: event.attempts, last_answer: None, cause: Cause::Failing, cause_key: None, due: recheck };
+    let plain = |verdict| Decided {
+        verdict,
+        code,
+        reason: reason.clone(),
+        attempts: event.attempts,
+        last_answer: None,
+        cause: Cause::Failing,
+        cause_key: None,
+        due: recheck,
+    };
     match outcome {
         Outcome::Done { .. } => plain(Verdict::Done),
         Outcome::Skipped { .. } => plain(Verdict::Skipped),
-        Outcome::Dead { last_answer, .. } => Decided { last_answer, ..plain(Verdict::Dead) },
-        Outcome::Parked { cause, cause_key, due, .. } => Decided { cause, cause_key, due: due.unwrap_or(recheck), ..plain(Verdict::Parked) },
-        Outcome::Failing { last_answer, not_before, .. } => {
+        Outcome::Dead { last_answer, .. } => Decided {
+            last_answer,
+            ..plain(Verdict::Dead)
+        },
+        Outcome::Parked {
+            cause,
+            cause_key,
+            due,
+            ..
+        } => Decided {
+            cause,
+            cause_key,
+            due: due.unwrap_or(recheck),
+            ..plain(Verdict::Parked)
+        },
+        Outcome::Failing {
+            last_answer,
+            not_before,
+            ..
+        } => {
             let attempts = event.attempts + 1;
             match context.schedule.get(event.attempts as usize) {
                 Some(wait) => {
                     let due = context.clock.after(jitter(*wait)).max(not_before.unwrap_or(0));
-                    Decided { attempts, last_answer, due, ..plain(Verdict::Parked) }
+                    Decided {
+                        attempts,
+                        last_answer,
+                        due,
+                        ..plain(Verdict::Parked)
+                    }
                 }
-                None => Decided { attempts, last_answer, reason: format!("{reason}; given up after {attempts} attempts"), ..plain(Verdict::Dead) },
+                None => Decided {
+                    attempts,
+                    last_answer,
+                    reason: format!("{reason}; given up after {attempts} attempts"),
+                    ..plain(Verdict::Dead)
+                },
             }
         }
     }
@@ -203,8 +319,9 @@ fn count(context: &Context, event: &Event, decided: &Decided) {
     let lag = Duration::from_millis(u64::try_from(context.clock.now() - event.received_at).unwrap_or(0));
     metrics::gauge!("sapo_sync_event_lag_seconds", "kind" => kind).set(lag.as_secs_f64());
     let (id, connection) = (event.id, event.key.connection.as_str());
-    match decided.verdict {
-        Verdict::Dead => tracing::warn!(event = %id, connection, code = decided.code, attempts = decided.attempts, "an event was given up; `sapo-sync dead show {id}` tells why"),
-        _ => tracing::debug!(event = %id, connection, outcome = decided.verdict.as_str(), code = decided.code, "settled"),
+    if decided.verdict == Verdict::Dead {
+        tracing::warn!(event = %id, connection, code = decided.code, attempts = decided.attempts, "an event was given up; `sapo-sync dead show {id}` tells why");
+    } else {
+        tracing::debug!(event = %id, connection, outcome = decided.verdict.as_str(), code = decided.code, "settled");
     }
 }

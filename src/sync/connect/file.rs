@@ -140,7 +140,10 @@ enum OneSite {
 
 /// Reads a connections file.
 pub fn read(path: &Path) -> Result<File, ConnectError> {
-    let wrong = |why: String| ConnectError::File { file: path.display().to_string(), why };
+    let wrong = |why: String| ConnectError::File {
+        file: path.display().to_string(),
+        why,
+    };
     let text = std::fs::read_to_string(path).map_err(|error| wrong(format!("it cannot be read: {error}")))?;
     parse(&text, path.parent().unwrap_or_else(|| Path::new("."))).map_err(|error| match error {
         ConnectError::File { why, .. } => wrong(why),
@@ -150,25 +153,48 @@ pub fn read(path: &Path) -> Result<File, ConnectError> {
 
 /// Reads the text of a connections file; secret files are relative to `folder`.
 pub fn parse(text: &str, folder: &Path) -> Result<File, ConnectError> {
-    let raw: RawFile = toml::from_str(text).map_err(|error| ConnectError::File { file: String::new(), why: without_values(&error, text) })?;
+    let raw: RawFile = toml::from_str(text).map_err(|error| ConnectError::File {
+        file: String::new(),
+        why: without_values(&error, text),
+    })?;
     let mut aliases = HashSet::new();
     let mut names = HashSet::new();
     let mut sites = HashSet::new();
     for store in &raw.store {
         if !aliases.insert(store.alias.clone()) {
-            return Err(ConnectError::value(format!("store {}", store.alias), "is there twice; keep one of them"));
+            return Err(ConnectError::value(
+                format!("store {}", store.alias),
+                "is there twice; keep one of them",
+            ));
         }
     }
     for connection in &raw.connection {
         if !names.insert(connection.name.clone()) {
-            return Err(ConnectError::value(format!("connection {}", connection.name), "is there twice; keep one of them"));
+            return Err(ConnectError::value(
+                format!("connection {}", connection.name),
+                "is there twice; keep one of them",
+            ));
         }
     }
-    let stores = raw.store.into_iter().map(|store| read_store(store, folder)).collect::<Result<Vec<_>, _>>()?;
-    let connections = raw.connection.into_iter().map(|connection| read_connection(connection, folder)).collect::<Result<Vec<_>, _>>()?;
+    let stores = raw
+        .store
+        .into_iter()
+        .map(|store| read_store(store, folder))
+        .collect::<Result<Vec<_>, _>>()?;
+    let connections = raw
+        .connection
+        .into_iter()
+        .map(|connection| read_connection(connection, folder))
+        .collect::<Result<Vec<_>, _>>()?;
     for connection in &connections {
         if !sites.insert((connection.channel, connection.site.clone())) {
-            return Err(ConnectError::value(format!("connection {}", connection.name), format!("{} site {} is connected by another connection of this file; one connection a site", connection.channel, connection.site)));
+            return Err(ConnectError::value(
+                format!("connection {}", connection.name),
+                format!(
+                    "{} site {} is connected by another connection of this file; one connection a site",
+                    connection.channel, connection.site
+                ),
+            ));
         }
     }
     Ok(File { stores, connections })
@@ -176,8 +202,13 @@ pub fn parse(text: &str, folder: &Path) -> Result<File, ConnectError> {
 
 /// A TOML error with its place and key, without the line's text, which may hold a secret.
 fn without_values(error: &toml::de::Error, text: &str) -> String {
-    let line = error.span().map_or(0, |span| text[..span.start.min(text.len())].matches('\n').count() + 1);
-    format!("line {line}: {}", error.message().lines().next().unwrap_or_default())
+    let line = error.span().map_or(0, |span| {
+        text[..span.start.min(text.len())].matches('\n').count() + 1
+    });
+    format!(
+        "line {line}: {}",
+        error.message().lines().next().unwrap_or_default()
+    )
 }
 
 fn read_store(raw: RawStore, folder: &Path) -> Result<StoreEntry, ConnectError> {
@@ -195,43 +226,91 @@ fn read_store(raw: RawStore, folder: &Path) -> Result<StoreEntry, ConnectError> 
 
 /// An alias is the shop's sub-domain: letters, digits and hyphens.
 fn check_alias(what: &str, alias: &str) -> Result<(), ConnectError> {
-    let fine = !alias.is_empty() && alias.len() <= 63 && alias.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-') && !alias.starts_with('-') && !alias.ends_with('-');
+    let fine = !alias.is_empty()
+        && alias.len() <= 63
+        && alias
+            .bytes()
+            .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
+        && !alias.starts_with('-')
+        && !alias.ends_with('-');
     if fine {
         return Ok(());
     }
-    Err(ConnectError::value(format!("{what}, alias"), "is not an alias: it is the shop's own part of https://ALIAS.mysapogo.com, lower-case letters, digits and hyphens, such as \"cuahangmau\""))
+    Err(ConnectError::value(
+        format!("{what}, alias"),
+        "is not an alias: it is the shop's own part of https://ALIAS.mysapogo.com, lower-case letters, digits and hyphens, such as \"cuahangmau\"",
+    ))
 }
 
 fn read_connection(raw: RawConnection, folder: &Path) -> Result<ConnectionEntry, ConnectError> {
     let what = format!("connection {:?}", raw.name);
     let value = |key: &str, why: &str| ConnectError::value(format!("{what}, {key}"), why);
-    if raw.name.is_empty() || raw.name.len() > 60 || !raw.name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_') {
-        return Err(value("name", "may have up to 60 letters, digits, - and _, such as \"mau-abaha\""));
+    if raw.name.is_empty()
+        || raw.name.len() > 60
+        || !raw
+            .name
+            .bytes()
+            .all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_')
+    {
+        return Err(value(
+            "name",
+            "may have up to 60 letters, digits, - and _, such as \"mau-abaha\"",
+        ));
     }
     check_alias(&what, &raw.store)?;
     let channel = match raw.channel.as_str() {
         "abaha" => System::Abaha,
-        "web" => return Err(value("channel", "\"web\" (Sapo Web) is not connected by this version; \"abaha\" is")),
+        "web" => {
+            return Err(value(
+                "channel",
+                "\"web\" (Sapo Web) is not connected by this version; \"abaha\" is",
+            ));
+        }
         _ => return Err(value("channel", "is not a channel; \"abaha\" is")),
     };
-    let webhook_secrets = secrets(&what, raw.webhook_secret, raw.webhook_secret_file, folder)?.unwrap_or_default();
-    let webhook_header = raw.webhook_header.map(|header| (header.name.to_ascii_lowercase(), SecretString::from(header.value)));
+    let webhook_secrets =
+        secrets(&what, raw.webhook_secret, raw.webhook_secret_file, folder)?.unwrap_or_default();
+    let webhook_header = raw
+        .webhook_header
+        .map(|header| (header.name.to_ascii_lowercase(), SecretString::from(header.value)));
     if let Some((name, header)) = &webhook_header
-        && (axum::http::HeaderName::from_bytes(name.as_bytes()).is_err() || secrecy::ExposeSecret::expose_secret(header).is_empty())
+        && (axum::http::HeaderName::from_bytes(name.as_bytes()).is_err()
+            || secrecy::ExposeSecret::expose_secret(header).is_empty())
     {
-        return Err(value("webhook_header", "needs a header name and a value that is not empty, such as { name = \"X-Shop-Key\", value = \"…\" }"));
+        return Err(value(
+            "webhook_header",
+            "needs a header name and a value that is not empty, such as { name = \"X-Shop-Key\", value = \"…\" }",
+        ));
     }
     if webhook_header.is_none() && webhook_secrets.is_empty() {
-        return Err(value("webhook_header", "is missing: an Abaha source is verified by its secret header, webhook_header = { name, value }, and/or by webhook_secret; with neither anybody could post orders"));
+        return Err(value(
+            "webhook_header",
+            "is missing: an Abaha source is verified by its secret header, webhook_header = { name, value }, and/or by webhook_secret; with neither anybody could post orders",
+        ));
     }
     if raw.returned_code.is_some() && usable_returned_code(raw.returned_code).is_none() {
-        return Err(value("returned_code", "is a code that already means something else on Abaha; leave it out, or name the code of Hoàn hàng"));
+        return Err(value(
+            "returned_code",
+            "is a code that already means something else on Abaha; leave it out, or name the code of Hoàn hàng",
+        ));
     }
     let orders_from = match raw.orders_from {
         None => None,
-        Some(text) => Some(time::parse(&text).ok_or_else(|| value("orders_from", "is not a time, such as \"2026-01-01T00:00:00Z\""))?),
+        Some(text) => Some(
+            time::parse(&text)
+                .ok_or_else(|| value("orders_from", "is not a time, such as \"2026-01-01T00:00:00Z\""))?,
+        ),
     };
-    let buffer = raw.stock_buffer.map(|buffer| decimal_buffer(&buffer)).transpose().map_err(|()| value("stock_buffer", "units and percent are numbers from 0; percent at most 100"))?;
+    let buffer = raw
+        .stock_buffer
+        .map(|buffer| decimal_buffer(&buffer))
+        .transpose()
+        .map_err(|()| {
+            value(
+                "stock_buffer",
+                "units and percent are numbers from 0; percent at most 100",
+            )
+        })?;
     let defaults = Settings::default();
     Ok(ConnectionEntry {
         store: raw.store,
@@ -239,9 +318,18 @@ fn read_connection(raw: RawConnection, folder: &Path) -> Result<ConnectionEntry,
         site: match raw.site {
             OneSite::Text(site) if !site.trim().is_empty() => site.trim().to_owned(),
             OneSite::Number(site) => site.to_string(),
-            OneSite::Text(_) => return Err(value("site", "is empty; it is the Abaha site's id, such as \"501\"")),
+            OneSite::Text(_) => {
+                return Err(value(
+                    "site",
+                    "is empty; it is the Abaha site's id, such as \"501\"",
+                ));
+            }
         },
-        token: required(&what, "token", secret(&what, "token", raw.token, raw.token_file, folder)?)?,
+        token: required(
+            &what,
+            "token",
+            secret(&what, "token", raw.token, raw.token_file, folder)?,
+        )?,
         webhook_header,
         webhook_secrets,
         base_url: raw.base_url,
@@ -266,43 +354,83 @@ fn read_connection(raw: RawConnection, folder: &Path) -> Result<ConnectionEntry,
 
 fn decimal_buffer(raw: &RawBuffer) -> Result<StockBuffer, ()> {
     let number = |value: f64| value.to_string().parse::<rust_decimal::Decimal>().map_err(|_| ());
-    let buffer = StockBuffer { units: number(raw.units)?, percent: number(raw.percent)? };
+    let buffer = StockBuffer {
+        units: number(raw.units)?,
+        percent: number(raw.percent)?,
+    };
     let fine = raw.units >= 0.0 && (0.0..=100.0).contains(&raw.percent);
     if fine { Ok(buffer) } else { Err(()) }
 }
 
 fn required(what: &str, key: &str, secret: Option<SecretString>) -> Result<SecretString, ConnectError> {
-    secret.ok_or_else(|| ConnectError::value(format!("{what}, {key}"), format!("is missing; give {key} or {key}_file")))
+    secret.ok_or_else(|| {
+        ConnectError::value(
+            format!("{what}, {key}"),
+            format!("is missing; give {key} or {key}_file"),
+        )
+    })
 }
 
-fn secret(what: &str, key: &str, direct: Option<String>, file: Option<PathBuf>, folder: &Path) -> Result<Option<SecretString>, ConnectError> {
+fn secret(
+    what: &str,
+    key: &str,
+    direct: Option<String>,
+    file: Option<PathBuf>,
+    folder: &Path,
+) -> Result<Option<SecretString>, ConnectError> {
     match (direct, file) {
-        (Some(_), Some(_)) => Err(ConnectError::value(format!("{what}, {key}"), format!("both {key} and {key}_file are given; keep one of them"))),
+        (Some(_), Some(_)) => Err(ConnectError::value(
+            format!("{what}, {key}"),
+            format!("both {key} and {key}_file are given; keep one of them"),
+        )),
         (Some(text), None) if text.trim().is_empty() => Ok(None),
         (Some(text), None) => Ok(Some(text.trim().to_owned().into())),
         (None, Some(file)) => {
             let path = folder.join(&file);
-            let text = std::fs::read_to_string(&path)
-                .map_err(|error| ConnectError::value(format!("{what}, {key}_file"), format!("{} cannot be read: {error}", path.display())))?;
+            let text = std::fs::read_to_string(&path).map_err(|error| {
+                ConnectError::value(
+                    format!("{what}, {key}_file"),
+                    format!("{} cannot be read: {error}", path.display()),
+                )
+            })?;
             Ok(Some(text.trim().to_owned().into()))
         }
         (None, None) => Ok(None),
     }
 }
 
-fn secrets(what: &str, direct: Option<OneOrMany>, file: Option<PathBuf>, folder: &Path) -> Result<Option<Vec<SecretString>>, ConnectError> {
-    let many = match (&direct, &file) {
-        (Some(_), Some(_)) => return Err(ConnectError::value(format!("{what}, webhook_secret"), "both webhook_secret and webhook_secret_file are given; keep one of them")),
+fn secrets(
+    what: &str,
+    direct: Option<OneOrMany>,
+    file: Option<PathBuf>,
+    folder: &Path,
+) -> Result<Option<Vec<SecretString>>, ConnectError> {
+    let many = match (direct, file) {
+        (Some(_), Some(_)) => {
+            return Err(ConnectError::value(
+                format!("{what}, webhook_secret"),
+                "both webhook_secret and webhook_secret_file are given; keep one of them",
+            ));
+        }
         (None, None) => return Ok(None),
-        (Some(OneOrMany::One(one)), None) => vec![one.clone()],
-        (Some(OneOrMany::Many(many)), None) => many.clone(),
-        (None, Some(_)) => {
-            let read = secret(what, "webhook_secret", None, file, folder)?;
-            read.map(|text| secrecy::ExposeSecret::expose_secret(&text).lines().map(|line| line.trim().to_owned()).collect()).unwrap_or_default()
+        (Some(OneOrMany::One(one)), None) => vec![one],
+        (Some(OneOrMany::Many(many)), None) => many,
+        (None, Some(file)) => {
+            let read = secret(what, "webhook_secret", None, Some(file), folder)?;
+            read.map(|text| {
+                secrecy::ExposeSecret::expose_secret(&text)
+                    .lines()
+                    .map(|line| line.trim().to_owned())
+                    .collect()
+            })
+            .unwrap_or_default()
         }
     };
     if many.iter().any(|one| one.trim().is_empty()) {
-        return Err(ConnectError::value(format!("{what}, webhook_secret"), "has an empty entry; remove it"));
+        return Err(ConnectError::value(
+            format!("{what}, webhook_secret"),
+            "has an empty entry; remove it",
+        ));
     }
     Ok(Some(many.into_iter().map(Into::into).collect()))
 }

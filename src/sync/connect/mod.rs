@@ -37,6 +37,9 @@ pub enum ConnectError {
 impl ConnectError {
     /// A value that is wrong.
     pub fn value(what: impl Into<String>, why: impl Into<String>) -> Self {
-        Self::Value { what: what.into(), why: why.into() }
+        Self::Value {
+            what: what.into(),
+            why: why.into(),
+        }
     }
 }
