@@ -41,10 +41,7 @@ pub struct App {
 /// Opens the state alone: for commands that work beside a running `up`.
 pub async fn open_store(config: &Config) -> anyhow::Result<Store> {
     std::fs::create_dir_all(&config.data_dir).with_context(|| {
-        format!(
-            "the data dir {} cannot be made; choose another with SAPO_SYNC__DATA_DIR",
-            config.data_dir.display()
-        )
+        format!("the data dir {} cannot be made; choose another with SAPO_SYNC__DATA_DIR", config.data_dir.display())
     })?;
     let cipher = Cipher::from_key_or_file(config.master_key.as_ref(), &config.data_dir.join("master.key"))?;
     Ok(Store::open(&config.database_url, cipher, Clock::system()).await?)
@@ -53,23 +50,15 @@ pub async fn open_store(config: &Config) -> anyhow::Result<Store> {
 /// Takes the data dir's lock, or tells that another process has it.
 pub fn lock(config: &Config) -> anyhow::Result<Option<File>> {
     std::fs::create_dir_all(&config.data_dir).with_context(|| {
-        format!(
-            "the data dir {} cannot be made; choose another with SAPO_SYNC__DATA_DIR",
-            config.data_dir.display()
-        )
+        format!("the data dir {} cannot be made; choose another with SAPO_SYNC__DATA_DIR", config.data_dir.display())
     })?;
     let path = config.data_dir.join("lock");
-    let file = File::options()
-        .create(true)
-        .truncate(false)
-        .write(true)
-        .open(&path)
-        .with_context(|| {
-            format!(
-                "{} cannot be written; choose a data dir that this user may write (SAPO_SYNC__DATA_DIR)",
-                path.display()
-            )
-        })?;
+    let file = File::options().create(true).truncate(false).write(true).open(&path).with_context(|| {
+        format!(
+            "{} cannot be written; choose a data dir that this user may write (SAPO_SYNC__DATA_DIR)",
+            path.display()
+        )
+    })?;
     match file.try_lock() {
         Ok(()) => Ok(Some(file)),
         Err(std::fs::TryLockError::WouldBlock) => Ok(None),
@@ -98,18 +87,10 @@ impl App {
         let context = context(&config, store, broker)?;
         for (account, closed) in context.store.closed_accounts().await? {
             context.limits.close_until(&account, closed.not_before);
-            context
-                .failing
-                .lock()
-                .map_err(|_| anyhow!("poisoned"))?
-                .insert(account);
+            context.failing.lock().map_err(|_| anyhow!("poisoned"))?.insert(account);
         }
         context.snapshot.refresh().await?;
-        Ok(Self {
-            config,
-            context,
-            _lock: Some(lock),
-        })
+        Ok(Self { config, context, _lock: Some(lock) })
     }
 
     /// Binds the listener; says who else has the port.
@@ -128,27 +109,16 @@ impl App {
         roles.start("connections", context.snapshot.clone().keep_fresh(stop.clone()));
         roles.start_fallible("work", work::work(context.clone(), stop.clone()));
         roles.start("release", work::release::release(context.clone(), stop.clone()));
-        roles.start_fallible(
-            "keeper",
-            work::keeper::file_dead_letters(context.clone(), stop.clone()),
-        );
+        roles.start_fallible("keeper", work::keeper::file_dead_letters(context.clone(), stop.clone()));
         roles.start("gauges", work::keeper::keep_gauges(context.clone(), stop.clone()));
         roles.start("jobs", jobs::run(context.clone(), stop.clone()));
         if let Some(every) = self.config.reconcile_every {
-            roles.start(
-                "timers",
-                jobs::reconcile_every(context.clone(), every, stop.clone()),
-            );
+            roles.start("timers", jobs::reconcile_every(context.clone(), every, stop.clone()));
         }
         if let Some(listener) = listener {
             roles.start_fallible("receive", serve(context, listener, stop.clone()));
         }
-        Ok(Running {
-            app: self,
-            stop,
-            roles,
-            address,
-        })
+        Ok(Running { app: self, stop, roles, address })
     }
 }
 
@@ -195,9 +165,7 @@ async fn serve(context: Context, listener: TcpListener, stop: CancellationToken)
         // Answers are one small packet each; waiting to fill it would only add delay.
         let _best_effort = stream.set_nodelay(true);
     });
-    axum::serve(listener, router)
-        .with_graceful_shutdown(stop.cancelled_owned())
-        .await
+    axum::serve(listener, router).with_graceful_shutdown(stop.cancelled_owned()).await
 }
 
 fn readiness(context: Context) -> health::Ready {
@@ -299,9 +267,9 @@ impl Running {
         self.app.context.store.close().await;
         match died {
             None => Ok(()),
-            Some(role) => Err(anyhow!(
-                "a part of the program ended by itself ({role}); everything was stopped, start it again"
-            )),
+            Some(role) => {
+                Err(anyhow!("a part of the program ended by itself ({role}); everything was stopped, start it again"))
+            }
         }
     }
 }

@@ -145,10 +145,8 @@ impl Config {
         if let Some(file) = file {
             builder = builder.add_source(config::File::from(file));
         }
-        let environment = config::Environment::with_prefix("SAPO_SYNC")
-            .prefix_separator("__")
-            .separator("__")
-            .ignore_empty(true);
+        let environment =
+            config::Environment::with_prefix("SAPO_SYNC").prefix_separator("__").separator("__").ignore_empty(true);
         Self::from_raw(builder.add_source(environment).build()?.try_deserialize()?)
     }
 
@@ -197,8 +195,7 @@ impl Config {
             retry: Retry {
                 schedule,
                 settle_after: duration("SAPO_SYNC__RETRY__SETTLE_AFTER", &raw.retry.settle_after)?,
-                recheck: duration("SAPO_SYNC__RETRY__RECHECK", &raw.retry.recheck)?
-                    .min(Duration::from_mins(10)),
+                recheck: duration("SAPO_SYNC__RETRY__RECHECK", &raw.retry.recheck)?.min(Duration::from_mins(10)),
             },
             reconcile_every: match raw.reconcile.every.trim() {
                 "off" => None,
@@ -212,32 +209,18 @@ impl Config {
 }
 
 fn duration(key: &'static str, text: &str) -> Result<Duration, ConfigError> {
-    let wrong = || ConfigError::Value {
-        key,
-        value: text.to_owned(),
-        expected: "a duration",
-        example: "30s, 2m or 1h",
-    };
+    let wrong = || ConfigError::Value { key, value: text.to_owned(), expected: "a duration", example: "30s, 2m or 1h" };
     let span: jiff::SignedDuration = text.trim().parse().map_err(|_| wrong())?;
     Duration::try_from(span).map_err(|_| wrong())
 }
 
 /// Reads a bucket written `40+2/s`: its size, and how many calls a second it lets through when empty.
 fn rate(key: &'static str, text: &str) -> Result<(u32, f64), ConfigError> {
-    let parsed = text
-        .trim()
-        .strip_suffix("/s")
-        .and_then(|rest| rest.split_once('+'))
-        .and_then(|(size, rate)| {
-            let (size, rate) = (size.trim().parse().ok()?, rate.trim().parse().ok()?);
-            (size > 0 && f64::is_finite(rate) && rate > 0.0).then_some((size, rate))
-        });
-    parsed.ok_or_else(|| ConfigError::Value {
-        key,
-        value: text.to_owned(),
-        expected: "a bucket",
-        example: "40+2/s",
-    })
+    let parsed = text.trim().strip_suffix("/s").and_then(|rest| rest.split_once('+')).and_then(|(size, rate)| {
+        let (size, rate) = (size.trim().parse().ok()?, rate.trim().parse().ok()?);
+        (size > 0 && f64::is_finite(rate) && rate > 0.0).then_some((size, rate))
+    });
+    parsed.ok_or_else(|| ConfigError::Value { key, value: text.to_owned(), expected: "a bucket", example: "40+2/s" })
 }
 
 /// A secret given directly or by its `_FILE` twin.
@@ -300,23 +283,15 @@ mod tests {
             ("outgoing.sapo_limit = \"2\"", "SAPO_SYNC__OUTGOING__SAPO_LIMIT"),
         ] {
             let message = load(text).unwrap_err().to_string();
-            assert!(
-                message.contains(key) && message.contains("for example"),
-                "{message}"
-            );
-            assert!(
-                !message.contains("guest:guest") && !message.contains("u:p"),
-                "{message}"
-            );
+            assert!(message.contains(key) && message.contains("for example"), "{message}");
+            assert!(!message.contains("guest:guest") && !message.contains("u:p"), "{message}");
         }
         assert!(load("colour = 1").unwrap_err().to_string().contains("colour"));
     }
 
     #[test]
     fn a_secret_and_its_file_together_are_refused() {
-        let message = load("master_key = \"a\"\nmaster_key_file = \"b\"")
-            .unwrap_err()
-            .to_string();
+        let message = load("master_key = \"a\"\nmaster_key_file = \"b\"").unwrap_err().to_string();
         assert!(message.contains("SAPO_SYNC__MASTER_KEY_FILE"), "{message}");
     }
 }

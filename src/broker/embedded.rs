@@ -64,31 +64,12 @@ enum Table {
 type Answer = oneshot::Sender<Result<(), BrokerError>>;
 
 enum Operation {
-    Publish {
-        attributes: String,
-        body: Bytes,
-        answer: Answer,
-    },
-    Taken {
-        table: Table,
-        rows: Vec<i64>,
-        answer: Answer,
-    },
-    Delete {
-        table: Table,
-        seq: i64,
-        answer: Answer,
-    },
-    Reject {
-        seq: i64,
-        answer: Answer,
-    },
-    Probe {
-        answer: Answer,
-    },
-    Close {
-        answer: Answer,
-    },
+    Publish { attributes: String, body: Bytes, answer: Answer },
+    Taken { table: Table, rows: Vec<i64>, answer: Answer },
+    Delete { table: Table, seq: i64, answer: Answer },
+    Reject { seq: i64, answer: Answer },
+    Probe { answer: Answer },
+    Close { answer: Answer },
 }
 
 impl Operation {
@@ -108,20 +89,12 @@ impl Embedded {
     /// Opens the queue file, or makes it.
     pub async fn open(file: &Path) -> Result<Self, BrokerError> {
         let mut writer = connect(file).await?;
-        sqlx::raw_sql(SCHEMA)
-            .execute(&mut writer)
+        sqlx::raw_sql(SCHEMA).execute(&mut writer).await.map_err(|error| unusable(file, &error))?;
+        let counted: (i64, i64) = sqlx::query_as("select (select count(*) from queue), (select count(*) from dead)")
+            .fetch_one(&mut writer)
             .await
             .map_err(|error| unusable(file, &error))?;
-        let counted: (i64, i64) =
-            sqlx::query_as("select (select count(*) from queue), (select count(*) from dead)")
-                .fetch_one(&mut writer)
-                .await
-                .map_err(|error| unusable(file, &error))?;
-        let counters = Arc::new(Counters {
-            events: counted.0.into(),
-            dead: counted.1.into(),
-            commits: 0.into(),
-        });
+        let counters = Arc::new(Counters { events: counted.0.into(), dead: counted.1.into(), commits: 0.into() });
         let (operations, receiver) = mpsc::channel(4096);
         let (committed_tx, committed) = watch::channel(0);
         let task = tokio::spawn(write(writer, receiver, committed_tx, Arc::clone(&counters)));
@@ -143,10 +116,7 @@ impl Embedded {
 
     async fn ask(&self, operation: impl FnOnce(Answer) -> Operation) -> Result<(), BrokerError> {
         let (answer, answered) = oneshot::channel();
-        self.operations
-            .send(operation(answer))
-            .await
-            .map_err(|_| BrokerError::Closed)?;
+        self.operations.send(operation(answer)).await.map_err(|_| BrokerError::Closed)?;
         answered.await.map_err(|_| BrokerError::Closed)?
     }
 }
@@ -158,9 +128,7 @@ async fn connect(file: &Path) -> Result<SqliteConnection, BrokerError> {
         .journal_mode(SqliteJournalMode::Wal)
         .synchronous(SqliteSynchronous::Full)
         .busy_timeout(Duration::from_secs(5));
-    SqliteConnection::connect_with(&options)
-        .await
-        .map_err(|error| unusable(file, &error))
+    SqliteConnection::connect_with(&options).await.map_err(|error| unusable(file, &error))
 }
 
 fn unusable(file: &Path, error: &sqlx::Error) -> BrokerError {
@@ -176,9 +144,7 @@ async fn write(
 ) {
     let mut group = Vec::with_capacity(GROUP);
     while operations.recv_many(&mut group, GROUP).await > 0 {
-        let closing = group
-            .iter()
-            .any(|operation| matches!(operation, Operation::Close { .. }));
+        let closing = group.iter().any(|operation| matches!(operation, Operation::Close { .. }));
         let result = match write_group(&mut connection, &group).await {
             Ok(()) => {
                 count(&counters, &group);
@@ -206,12 +172,8 @@ fn count(counters: &Counters, group: &[Operation]) {
     for operation in group {
         match operation {
             Operation::Publish { .. } => counters.events.fetch_add(1, Ordering::Relaxed),
-            Operation::Delete {
-                table: Table::Queue, ..
-            } => counters.events.fetch_sub(1, Ordering::Relaxed),
-            Operation::Delete {
-                table: Table::Dead, ..
-            } => counters.dead.fetch_sub(1, Ordering::Relaxed),
+            Operation::Delete { table: Table::Queue, .. } => counters.events.fetch_sub(1, Ordering::Relaxed),
+            Operation::Delete { table: Table::Dead, .. } => counters.dead.fetch_sub(1, Ordering::Relaxed),
             Operation::Reject { .. } => {
                 counters.events.fetch_sub(1, Ordering::Relaxed);
                 counters.dead.fetch_add(1, Ordering::Relaxed)
@@ -234,38 +196,21 @@ async fn write_group(connection: &mut SqliteConnection, group: &[Operation]) -> 
     let mut gone: [Vec<i64>; 2] = Default::default();
     for operation in group {
         match operation {
-            Operation::Delete {
-                table: Table::Queue,
-                seq,
-                ..
-            } => gone[0].push(*seq),
-            Operation::Delete {
-                table: Table::Dead,
-                seq,
-                ..
-            } => gone[1].push(*seq),
+            Operation::Delete { table: Table::Queue, seq, .. } => gone[0].push(*seq),
+            Operation::Delete { table: Table::Dead, seq, .. } => gone[1].push(*seq),
             Operation::Reject { seq, .. } => {
-                sqlx::query(
-                    "insert into dead (attributes, body) select attributes, body from queue where seq = $1",
-                )
-                .bind(seq)
-                .execute(&mut *connection)
-                .await?;
+                sqlx::query("insert into dead (attributes, body) select attributes, body from queue where seq = $1")
+                    .bind(seq)
+                    .execute(&mut *connection)
+                    .await?;
                 gone[0].push(*seq);
             }
             Operation::Taken { table, rows, .. } => {
                 let sql = match table {
-                    Table::Queue => {
-                        "update queue set taken = taken + 1 where seq in (select value from json_each($1))"
-                    }
-                    Table::Dead => {
-                        "update dead set taken = taken + 1 where seq in (select value from json_each($1))"
-                    }
+                    Table::Queue => "update queue set taken = taken + 1 where seq in (select value from json_each($1))",
+                    Table::Dead => "update dead set taken = taken + 1 where seq in (select value from json_each($1))",
                 };
-                sqlx::query(sql)
-                    .bind(list(rows))
-                    .execute(&mut *connection)
-                    .await?;
+                sqlx::query(sql).bind(list(rows)).execute(&mut *connection).await?;
             }
             Operation::Publish { .. } | Operation::Probe { .. } | Operation::Close { .. } => {}
         }
@@ -275,10 +220,7 @@ async fn write_group(connection: &mut SqliteConnection, group: &[Operation]) -> 
         "delete from dead where seq in (select value from json_each($1))",
     ]) {
         if !rows.is_empty() {
-            sqlx::query(sql)
-                .bind(list(rows))
-                .execute(&mut *connection)
-                .await?;
+            sqlx::query(sql).bind(list(rows)).execute(&mut *connection).await?;
         }
     }
     sqlx::query("commit").execute(&mut *connection).await?;
@@ -289,10 +231,7 @@ async fn insert(connection: &mut SqliteConnection, mut rows: &[(&str, &Bytes)]) 
     for size in CHUNKS {
         while rows.len() >= size {
             let (chunk, rest) = rows.split_at(size);
-            let sql = format!(
-                "insert into queue (attributes, body) values {}",
-                vec!["(?, ?)"; size].join(", ")
-            );
+            let sql = format!("insert into queue (attributes, body) values {}", vec!["(?, ?)"; size].join(", "));
             let mut query = sqlx::query(sqlx::AssertSqlSafe(sql));
             for (attributes, body) in chunk {
                 query = query.bind(*attributes).bind(body.as_ref());
@@ -312,28 +251,15 @@ fn list(rows: &[i64]) -> String {
 impl Broker for Embedded {
     async fn publish(&self, event: &Event) -> Result<(), BrokerError> {
         let (attributes, body) = (event.attributes(), event.body.clone());
-        self.ask(|answer| Operation::Publish {
-            attributes,
-            body,
-            answer,
-        })
-        .await
+        self.ask(|answer| Operation::Publish { attributes, body, answer }).await
     }
 
     async fn consume(&self) -> Result<Box<dyn Consumer>, BrokerError> {
-        Ok(Box::new(Reader {
-            broker: self.clone(),
-            table: Table::Queue,
-            committed: self.committed.clone(),
-        }))
+        Ok(Box::new(Reader { broker: self.clone(), table: Table::Queue, committed: self.committed.clone() }))
     }
 
     async fn consume_dead(&self) -> Result<Box<dyn Consumer>, BrokerError> {
-        Ok(Box::new(Reader {
-            broker: self.clone(),
-            table: Table::Dead,
-            committed: self.committed.clone(),
-        }))
+        Ok(Box::new(Reader { broker: self.clone(), table: Table::Dead, committed: self.committed.clone() }))
     }
 
     async fn depth(&self) -> Result<Depth, BrokerError> {
@@ -374,17 +300,8 @@ impl Consumer for Reader {
             let rows = self.read(most).await?;
             if !rows.is_empty() {
                 let (table, ids) = (self.table, rows.iter().map(|row| row.seq).collect());
-                self.broker
-                    .ask(|answer| Operation::Taken {
-                        table,
-                        rows: ids,
-                        answer,
-                    })
-                    .await?;
-                return Ok(rows
-                    .into_iter()
-                    .map(|row| Box::new(row) as Box<dyn Delivery>)
-                    .collect());
+                self.broker.ask(|answer| Operation::Taken { table, rows: ids, answer }).await?;
+                return Ok(rows.into_iter().map(|row| Box::new(row) as Box<dyn Delivery>).collect());
             }
             self.committed.changed().await.map_err(|_| BrokerError::Closed)?;
         }
@@ -394,17 +311,10 @@ impl Consumer for Reader {
 impl Reader {
     async fn read(&self, most: usize) -> Result<Vec<Taken>, BrokerError> {
         let file = &self.broker.file;
-        let cursor = if self.table == Table::Queue {
-            &self.broker.queue
-        } else {
-            &self.broker.dead
-        };
+        let cursor = if self.table == Table::Queue { &self.broker.queue } else { &self.broker.dead };
         let mut cursor = cursor.lock().await;
         let returned: Vec<i64> = {
-            let mut returned = cursor
-                .returned
-                .lock()
-                .unwrap_or_else(std::sync::PoisonError::into_inner);
+            let mut returned = cursor.returned.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
             let n = returned.len().min(most);
             returned.drain(..n).collect()
         };
@@ -469,9 +379,7 @@ impl Delivery for Taken {
 
     async fn ack(self: Box<Self>) -> Result<(), BrokerError> {
         let (table, seq) = (self.table, self.seq);
-        self.broker
-            .ask(|answer| Operation::Delete { table, seq, answer })
-            .await
+        self.broker.ask(|answer| Operation::Delete { table, seq, answer }).await
     }
 
     async fn reject(self: Box<Self>) -> Result<(), BrokerError> {
@@ -486,10 +394,7 @@ impl Delivery for Taken {
     }
 
     async fn give_back(self: Box<Self>) {
-        self.returned
-            .lock()
-            .unwrap_or_else(std::sync::PoisonError::into_inner)
-            .push_back(self.seq);
+        self.returned.lock().unwrap_or_else(std::sync::PoisonError::into_inner).push_back(self.seq);
         // Wakes the consumers.
         let _woken = self.broker.ask(|answer| Operation::Probe { answer }).await;
     }

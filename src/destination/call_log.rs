@@ -39,10 +39,7 @@ impl CallLog {
 
     /// Adds a call.
     pub fn push(&self, call: CallRecord) {
-        self.calls
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .push(call);
+        self.calls.lock().unwrap_or_else(PoisonError::into_inner).push(call);
     }
 
     /// Takes what was collected so far, in the order in which the answers came.

@@ -99,12 +99,7 @@ impl CallError {
 
     /// A failure of the way there or of the other side.
     pub fn failing(code: &'static str, done: Done) -> Self {
-        Self::Failing {
-            code,
-            done,
-            not_before: None,
-            answer: None,
-        }
+        Self::Failing { code, done, not_before: None, answer: None }
     }
 
     /// An answer that says success but cannot be read: the work may have been done.
@@ -122,20 +117,12 @@ impl CallError {
     /// A 404 that is not the API's own JSON says nothing about the object: it may be a proxy's, or a path that is
     /// not there, and must never pass for a deletion.
     pub(super) fn of_status(answer: &Answer) -> Option<Self> {
-        let failing = |code, done| Self::Failing {
-            code,
-            done,
-            not_before: answer.retry_after,
-            answer: Some(answer.excerpt()),
-        };
+        let failing =
+            |code, done| Self::Failing { code, done, not_before: answer.retry_after, answer: Some(answer.excerpt()) };
         match answer.status {
-            401 | 403 => Some(Self::Unauthorised {
-                answer: Some(answer.excerpt()),
-            }),
+            401 | 403 => Some(Self::Unauthorised { answer: Some(answer.excerpt()) }),
             408 => Some(failing("timeout", Done::Unknown)),
-            429 => Some(Self::Throttled {
-                until: answer.retry_after.unwrap_or(answer.at + DEFAULT_PAUSE),
-            }),
+            429 => Some(Self::Throttled { until: answer.retry_after.unwrap_or(answer.at + DEFAULT_PAUSE) }),
             503 if answer.retry_after.is_some() => Some(failing("unavailable", Done::No)),
             500.. => Some(failing("server_error", Done::Unknown)),
             100..=199 | 300..=399 => Some(failing("redirected", Done::Unknown)),
@@ -171,9 +158,7 @@ pub(super) const DEFAULT_PAUSE: Millis = 2_000;
 
 impl From<Throttled> for CallError {
     fn from(throttled: Throttled) -> Self {
-        Self::Throttled {
-            until: throttled.until,
-        }
+        Self::Throttled { until: throttled.until }
     }
 }
 
@@ -181,9 +166,7 @@ impl From<Throttled> for CallError {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ClientError {
     /// The shop's name is no name of a host.
-    #[error(
-        "the shop's name {0:?} may hold letters, digits and hyphens only; take it from https://NAME.mysapogo.com"
-    )]
+    #[error("the shop's name {0:?} may hold letters, digits and hyphens only; take it from https://NAME.mysapogo.com")]
     Name(String),
     /// The address cannot be read.
     #[error("the API's address must look like https://HOST, without user, query or fragment")]

@@ -11,19 +11,13 @@ use super::error::WireError;
 /// Reads a body that must be a JSON object.
 pub fn object(body: &[u8]) -> Result<Value, WireError> {
     let value: Value = serde_json::from_slice(body).map_err(|_| WireError::NotJson)?;
-    if value.is_object() {
-        Ok(value)
-    } else {
-        Err(WireError::NotAnObject)
-    }
+    if value.is_object() { Ok(value) } else { Err(WireError::NotAnObject) }
 }
 
 /// A text, trimmed; a number counts as its digits.
 pub fn text(object: &Value, field: &str) -> Option<String> {
     match object.get(field)? {
-        Value::String(text) => Some(text.trim())
-            .filter(|text| !text.is_empty())
-            .map(ToOwned::to_owned),
+        Value::String(text) => Some(text.trim()).filter(|text| !text.is_empty()).map(ToOwned::to_owned),
         Value::Number(number) => Some(number.to_string()),
         _ => None,
     }
@@ -74,10 +68,7 @@ pub fn flag(object: &Value, field: &str) -> bool {
 
 /// The rows of a list; none where there is no list.
 pub fn rows<'a>(object: &'a Value, field: &str) -> &'a [Value] {
-    object
-        .get(field)
-        .and_then(Value::as_array)
-        .map_or(&[], Vec::as_slice)
+    object.get(field).and_then(Value::as_array).map_or(&[], Vec::as_slice)
 }
 
 /// An id for writing: a JSON number where it is one, as both APIs have them.
@@ -88,9 +79,5 @@ pub fn id_json(id: &str) -> Value {
 /// A text folded for comparing words: lower case, NFC, blanks at its ends gone, "huỷ" and "hủy" alike.
 pub fn folded(text: &str) -> String {
     use unicode_normalization::UnicodeNormalization;
-    text.trim()
-        .nfc()
-        .collect::<String>()
-        .to_lowercase()
-        .replace("uỷ", "ủy")
+    text.trim().nfc().collect::<String>().to_lowercase().replace("uỷ", "ủy")
 }

@@ -80,12 +80,7 @@ impl Http {
             .user_agent(&settings.user_agent)
             .build()
             .map_err(|error| ClientError::Tls(error.without_url().to_string()))?;
-        Ok(Self {
-            client,
-            settings: Arc::new(settings),
-            limits,
-            clock,
-        })
+        Ok(Self { client, settings: Arc::new(settings), limits, clock })
     }
 
     /// The limits that the calls keep to.
@@ -131,9 +126,7 @@ impl Http {
 
 impl fmt::Debug for Http {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Http")
-            .field("settings", &self.settings)
-            .finish_non_exhaustive()
+        f.debug_struct("Http").field("settings", &self.settings).finish_non_exhaustive()
     }
 }
 
@@ -153,10 +146,7 @@ pub(super) struct Api {
 impl fmt::Debug for Api {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut shown = f.debug_struct("Api");
-        shown
-            .field("account", &self.account)
-            .field("host", &self.base.host_str())
-            .field("class", &self.class);
+        shown.field("account", &self.account).field("host", &self.base.host_str()).field("class", &self.class);
         shown.field("dry", &self.dry).finish_non_exhaustive()
     }
 }
@@ -173,26 +163,17 @@ impl Drop for UnderWay<'_> {
 impl Api {
     /// The same way, with its calls recorded.
     pub fn recording(&self, calls: CallLog) -> Self {
-        Self {
-            calls: Some(calls),
-            ..self.clone()
-        }
+        Self { calls: Some(calls), ..self.clone() }
     }
 
     /// The same way, for calls of a class.
     pub fn class(&self, class: Class) -> Self {
-        Self {
-            class,
-            ..self.clone()
-        }
+        Self { class, ..self.clone() }
     }
 
     /// The same way, on which nothing is written.
     pub fn dry(&self) -> Self {
-        Self {
-            dry: true,
-            ..self.clone()
-        }
+        Self { dry: true, ..self.clone() }
     }
 
     /// Sends a call once; `judge` says what its answer means.
@@ -220,10 +201,7 @@ impl Api {
         let method = method_name(&call.method);
         let path = call.path.clone();
         let (status, result) = match self.exchange(call).await {
-            Ok(answer) => (
-                Some(answer.status),
-                judge(&answer).map_err(|error| error.without(self.auth.secret())),
-            ),
+            Ok(answer) => (Some(answer.status), judge(&answer).map_err(|error| error.without(self.auth.secret()))),
             Err(error) => (None, Err(error)),
         };
         if let Err(CallError::Throttled { until }) = &result {
@@ -252,14 +230,11 @@ impl Api {
     }
 
     async fn exchange(&self, call: Call) -> Result<Answer, CallError> {
-        let mut request = self
-            .http
-            .client
-            .request(call.method, self.url(&call.path, &call.query))
-            .headers(call.headers);
+        let mut request =
+            self.http.client.request(call.method, self.url(&call.path, &call.query)).headers(call.headers);
         if let Auth::Header(name, token) = &self.auth {
-            let mut value = HeaderValue::from_str(token.expose_secret())
-                .map_err(|_| CallError::failing("not_sent", Done::No))?;
+            let mut value =
+                HeaderValue::from_str(token.expose_secret()).map_err(|_| CallError::failing("not_sent", Done::No))?;
             value.set_sensitive(true);
             request = request.header(*name, value);
         }
@@ -270,17 +245,9 @@ impl Api {
         let response = request.send().await.map_err(|error| failed(&error))?;
         self.listen(response.headers());
         let status = response.status().as_u16();
-        let retry_after = response
-            .headers()
-            .get(RETRY_AFTER)
-            .and_then(|value| self.moment(value));
+        let retry_after = response.headers().get(RETRY_AFTER).and_then(|value| self.moment(value));
         let body = self.read(response).await?;
-        Ok(Answer {
-            status,
-            retry_after,
-            at: self.http.clock.now(),
-            body,
-        })
+        Ok(Answer { status, retry_after, at: self.http.clock.now(), body })
     }
 
     fn url(&self, path: &str, query: &[(&'static str, String)]) -> Url {
@@ -315,10 +282,9 @@ impl Api {
         let now = self.http.clock.now();
         let most = now + millis(LONGEST_PAUSE);
         if let Ok(seconds) = text.parse::<f64>() {
-            return seconds.is_finite().then(|| {
-                now.saturating_add((seconds.max(0.0) * 1000.0).ceil() as Millis)
-                    .min(most)
-            });
+            return seconds
+                .is_finite()
+                .then(|| now.saturating_add((seconds.max(0.0) * 1000.0).ceil() as Millis).min(most));
         }
         let date = jiff::fmt::rfc2822::parse(text).ok()?;
         Some(date.timestamp().as_millisecond().clamp(now, most))
@@ -355,10 +321,7 @@ fn failed(error: &reqwest::Error) -> CallError {
 
 /// Why an answer did not come whole.
 fn broke_off(error: &reqwest::Error) -> CallError {
-    CallError::failing(
-        if error.is_timeout() { "timeout" } else { "reset" },
-        Done::Unknown,
-    )
+    CallError::failing(if error.is_timeout() { "timeout" } else { "reset" }, Done::Unknown)
 }
 
 fn method_name(method: &Method) -> &'static str {

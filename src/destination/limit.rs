@@ -37,15 +37,9 @@ pub struct Rate {
 
 impl Rate {
     /// Sapo Web's documented limit; Sapo Omni's is unpublished and taken to be the same.
-    pub const SAPO: Self = Self {
-        size: 40,
-        per_second: 2.0,
-    };
+    pub const SAPO: Self = Self { size: 40, per_second: 2.0 };
     /// Abaha's limit is unpublished: assumed.
-    pub const ABAHA: Self = Self {
-        size: 40,
-        per_second: 10.0,
-    };
+    pub const ABAHA: Self = Self { size: 40, per_second: 10.0 };
 }
 
 /// What a call is for: orders get tokens first, and every class that waits keeps at least a tenth.
@@ -100,12 +94,7 @@ struct State {
 impl Limits {
     /// Makes the limits of accounts at Sapo (`omni:…`, `web:…`) and at Abaha (`abaha:…`).
     pub fn new(clock: Clock, sapo: Rate, abaha: Rate) -> Self {
-        Self {
-            clock,
-            sapo,
-            abaha,
-            accounts: Arc::default(),
-        }
+        Self { clock, sapo, abaha, accounts: Arc::default() }
     }
 
     /// Takes a token, at once or after waiting in line.
@@ -122,15 +111,11 @@ impl Limits {
                 return Ok(());
             }
             if state.bucket.closed_until() > now + PATIENCE {
-                return Err(Throttled {
-                    until: state.bucket.closed_until(),
-                });
+                return Err(Throttled { until: state.bucket.closed_until() });
             }
             if state.lines.free(class) == 0 {
                 let ahead = state.lines.len();
-                return Err(Throttled {
-                    until: state.bucket.time_of(now, ahead),
-                });
+                return Err(Throttled { until: state.bucket.time_of(now, ahead) });
             }
             let (ticket, place) = oneshot::channel();
             state.lines.join(class, ticket);
@@ -140,11 +125,7 @@ impl Limits {
             tokio::spawn(serve_line(Arc::clone(&account), self.clock.clone()));
         }
         // The line is dropped only with the runtime; whoever asks then is told to come back.
-        ticket.await.unwrap_or_else(|_| {
-            Err(Throttled {
-                until: self.clock.now(),
-            })
-        })
+        ticket.await.unwrap_or_else(|_| Err(Throttled { until: self.clock.now() }))
     }
 
     /// The places left in line for a class: how much more work is worth taking for this account.
@@ -192,20 +173,9 @@ impl Limits {
         if let Some(account) = accounts.get(name) {
             return Arc::clone(account);
         }
-        let rate = if name.starts_with("abaha:") {
-            self.abaha
-        } else {
-            self.sapo
-        };
-        let state = State {
-            bucket: Bucket::new(rate, self.clock.now()),
-            lines: Lines::default(),
-            served: false,
-        };
-        let account = Arc::new(Account {
-            state: Mutex::new(state),
-            changed: Notify::new(),
-        });
+        let rate = if name.starts_with("abaha:") { self.abaha } else { self.sapo };
+        let state = State { bucket: Bucket::new(rate, self.clock.now()), lines: Lines::default(), served: false };
+        let account = Arc::new(Account { state: Mutex::new(state), changed: Notify::new() });
         accounts.insert(name.to_owned(), Arc::clone(&account));
         account
     }

@@ -64,18 +64,10 @@ pub(super) fn split<T>(
 
 fn item<T>(row: &str, read: impl Fn(&[u8]) -> Result<T, WireError>) -> Result<Item<T>, BadRow> {
     match read(row.as_bytes()) {
-        Ok(value) => Ok(Item {
-            value,
-            raw: Bytes::copy_from_slice(row.as_bytes()),
-        }),
+        Ok(value) => Ok(Item { value, raw: Bytes::copy_from_slice(row.as_bytes()) }),
         Err(error) => {
-            let id = serde_json::from_str::<Value>(row)
-                .ok()
-                .and_then(|row| fields::id(&row, "id"));
-            Err(BadRow {
-                id,
-                reason: error.to_string(),
-            })
+            let id = serde_json::from_str::<Value>(row).ok().and_then(|row| fields::id(&row, "id"));
+            Err(BadRow { id, reason: error.to_string() })
         }
     }
 }
@@ -87,13 +79,7 @@ mod tests {
     #[test]
     fn a_list_ends_at_its_total_or_where_none_is_told_at_an_empty_page() {
         let page = |rows: usize, total, page| Page {
-            items: vec![
-                Ok(Item {
-                    value: 0,
-                    raw: Bytes::new()
-                });
-                rows
-            ],
+            items: vec![Ok(Item { value: 0, raw: Bytes::new() }); rows],
             total,
             page,
             limit: 2,

@@ -71,11 +71,7 @@ fn digits(text: &str) -> String {
         let like_a_phone = chars[at] == '0'
             || (at > 0 && chars[at - 1] == '+')
             || (chars[at] == '8' && chars.get(at + 1) == Some(&'4'));
-        let length = if like_a_phone && count > DIGITS {
-            parted
-        } else {
-            plain
-        };
+        let length = if like_a_phone && count > DIGITS { parted } else { plain };
         if length >= DIGITS {
             out.push_str("***");
         } else {
@@ -108,10 +104,7 @@ mod tests {
     #[test]
     fn phones_mails_and_tokens_are_masked_and_words_are_kept() {
         for (text, kept) in [
-            (
-                "Số điện thoại 0912000001 đã tồn tại",
-                "Số điện thoại *** đã tồn tại",
-            ),
+            ("Số điện thoại 0912000001 đã tồn tại", "Số điện thoại *** đã tồn tại"),
             ("0912 000 001 đã có", "*** đã có"),
             ("gọi +84912.000.001!", "gọi +***!"),
             ("tel:\"84912000001\"", "tel:\"***\""),

@@ -134,11 +134,7 @@ impl Connection {
     /// Orders created before this moment are not created on the other side. The APIs tell whole seconds only, so the
     /// second of the activation belongs to what comes after.
     pub fn start_line(&self) -> Millis {
-        self.settings
-            .orders_from
-            .unwrap_or(self.activated_at)
-            .div_euclid(1000)
-            * 1000
+        self.settings.orders_from.unwrap_or(self.activated_at).div_euclid(1000) * 1000
     }
 
     /// The mark that orders made for this connection carry as a tag on Sapo.
@@ -158,11 +154,7 @@ impl Connection {
 
     /// The account on the other side of `source`.
     pub fn target_account(&self, source: System) -> String {
-        if source == System::Omni {
-            self.channel_account()
-        } else {
-            self.store_account()
-        }
+        if source == System::Omni { self.channel_account() } else { self.store_account() }
     }
 }
 

@@ -80,20 +80,12 @@ fn sapo(system: System, name: &str, value: &Value) -> Result<Envelope, Unreadabl
     let tenant_id = object.get("tenant_id").and_then(id_text);
     let object_id = match rule.kind {
         Kind::Shop => tenant_id.clone().unwrap_or_else(|| "shop".to_owned()),
-        _ => rule
-            .id_fields
-            .iter()
-            .find_map(|field| object.get(*field).and_then(id_text))
-            .ok_or(Unreadable::NoId)?,
+        _ => rule.id_fields.iter().find_map(|field| object.get(*field).and_then(id_text)).ok_or(Unreadable::NoId)?,
     };
     let whole = rule.shape == Shape::Whole && has_substance(rule.kind, object);
     Ok(Envelope {
         kind: rule.kind,
-        shape: if rule.shape == Shape::Whole && !whole {
-            Shape::Partial
-        } else {
-            rule.shape
-        },
+        shape: if rule.shape == Shape::Whole && !whole { Shape::Partial } else { rule.shape },
         object_id,
         reference: (rule.kind == Kind::Order).then(|| text(object, "code")).flatten(),
         version: text(object, "modified_on").and_then(|t| time::parse(&t)),
@@ -107,10 +99,7 @@ fn sapo(system: System, name: &str, value: &Value) -> Result<Envelope, Unreadabl
 fn has_substance(kind: Kind, object: &Value) -> bool {
     match kind {
         Kind::Product => object.get("variants").is_some_and(Value::is_array),
-        Kind::Order => object
-            .get("order_line_items")
-            .or_else(|| object.get("line_items"))
-            .is_some_and(Value::is_array),
+        Kind::Order => object.get("order_line_items").or_else(|| object.get("line_items")).is_some_and(Value::is_array),
         Kind::Customer => object.get("phone_number").is_some() || object.get("phone").is_some(),
         Kind::Shop => false,
     }
@@ -127,11 +116,8 @@ fn abaha(header: Option<&str>, value: &Value) -> Result<Envelope, Unreadable> {
         None => return Err(Unreadable::UnknownTopic(String::new())),
     };
     let rule = topic::lookup(System::Abaha, &name).ok_or_else(|| Unreadable::UnknownTopic(name.clone()))?;
-    let object_id = object
-        .get("id")
-        .and_then(id_text)
-        .or_else(|| value.get("data").and_then(id_text))
-        .ok_or(Unreadable::NoId)?;
+    let object_id =
+        object.get("id").and_then(id_text).or_else(|| value.get("data").and_then(id_text)).ok_or(Unreadable::NoId)?;
     let whole = rule.kind != Kind::Order
         || (object.get("status").is_some() && object.get("product_items").is_some_and(Value::is_array));
     let shape = match rule.shape {
@@ -142,27 +128,17 @@ fn abaha(header: Option<&str>, value: &Value) -> Result<Envelope, Unreadable> {
         kind: rule.kind,
         shape,
         object_id,
-        reference: (rule.kind == Kind::Order)
-            .then(|| text(object, "cart_code"))
-            .flatten(),
+        reference: (rule.kind == Kind::Order).then(|| text(object, "cart_code")).flatten(),
         version: text(object, "updated_at").and_then(|t| time::parse(&t)),
         tenant_id: None,
-        site_id: object
-            .get("site_id")
-            .or_else(|| value.get("site_id"))
-            .and_then(id_text),
+        site_id: object.get("site_id").or_else(|| value.get("site_id")).and_then(id_text),
         topic: name,
     })
 }
 
 /// A non-empty text field.
 pub fn text(object: &Value, field: &str) -> Option<String> {
-    object
-        .get(field)
-        .and_then(Value::as_str)
-        .map(str::trim)
-        .filter(|t| !t.is_empty())
-        .map(ToOwned::to_owned)
+    object.get(field).and_then(Value::as_str).map(str::trim).filter(|t| !t.is_empty()).map(ToOwned::to_owned)
 }
 
 /// An id, a number or a numeric string, as text; 0 and "" are none.
@@ -191,56 +167,29 @@ mod tests {
 
     #[test]
     fn the_three_forms_of_an_abaha_body_are_read() {
-        let enveloped = br#"{"event":"order.created","site_id":501,"data":{"id":9,"status":5,"product_items":[],"cart_code":"A"}}"#;
+        let enveloped =
+            br#"{"event":"order.created","site_id":501,"data":{"id":9,"status":5,"product_items":[],"cart_code":"A"}}"#;
         let bare = br#"{"id":9,"status":5,"product_items":[],"cart_code":"A"}"#;
         let id_only = br#"{"event":"order.created","site_id":501,"data":{"id":9}}"#;
         assert_eq!(read(System::Abaha, None, enveloped).unwrap().shape, Shape::Whole);
         assert_eq!(read(System::Abaha, None, bare).unwrap().shape, Shape::Whole);
         assert_eq!(read(System::Abaha, None, id_only).unwrap().shape, Shape::Id);
-        assert_eq!(
-            read(System::Abaha, None, id_only).unwrap().site_id.as_deref(),
-            Some("501")
-        );
+        assert_eq!(read(System::Abaha, None, id_only).unwrap().site_id.as_deref(), Some("501"));
     }
 
     #[test]
     fn what_cannot_be_read_says_why() {
-        assert_eq!(
-            read(System::Omni, Some("orders/create"), b"<html>"),
-            Err(Unreadable::NotAnObject)
-        );
-        assert_eq!(
-            read(System::Omni, Some("orders/create"), b"[1]"),
-            Err(Unreadable::NotAnObject)
-        );
-        assert_eq!(
-            read(System::Omni, Some("orders/create"), b"{}"),
-            Err(Unreadable::NoId)
-        );
-        assert!(matches!(
-            read(System::Omni, Some("x/y"), b"{}"),
-            Err(Unreadable::UnknownTopic(_))
-        ));
+        assert_eq!(read(System::Omni, Some("orders/create"), b"<html>"), Err(Unreadable::NotAnObject));
+        assert_eq!(read(System::Omni, Some("orders/create"), b"[1]"), Err(Unreadable::NotAnObject));
+        assert_eq!(read(System::Omni, Some("orders/create"), b"{}"), Err(Unreadable::NoId));
+        assert!(matches!(read(System::Omni, Some("x/y"), b"{}"), Err(Unreadable::UnknownTopic(_))));
     }
 
     #[test]
     fn a_part_of_an_object_is_never_taken_for_the_whole() {
-        let envelope = read(
-            System::Omni,
-            Some("orders/update"),
-            br#"{"id":1,"status":"cancelled"}"#,
-        )
-        .unwrap();
+        let envelope = read(System::Omni, Some("orders/update"), br#"{"id":1,"status":"cancelled"}"#).unwrap();
         assert_eq!(envelope.shape, Shape::Partial);
-        let envelope = read(
-            System::Omni,
-            Some("inventories/update"),
-            br#"{"variant_id":5,"product_id":3}"#,
-        )
-        .unwrap();
-        assert_eq!(
-            (envelope.shape, envelope.object_id.as_str()),
-            (Shape::Partial, "3")
-        );
+        let envelope = read(System::Omni, Some("inventories/update"), br#"{"variant_id":5,"product_id":3}"#).unwrap();
+        assert_eq!((envelope.shape, envelope.object_id.as_str()), (Shape::Partial, "3"));
     }
 }

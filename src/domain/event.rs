@@ -191,14 +191,7 @@ mod tests {
             kind: Kind::Order,
             object_id: "1".into(),
         };
-        let mut event = Event::new(
-            key,
-            "cuahangmau",
-            "orders/create",
-            Shape::Whole,
-            5,
-            Bytes::from_static(b"{}"),
-        );
+        let mut event = Event::new(key, "cuahangmau", "orders/create", Shape::Whole, 5, Bytes::from_static(b"{}"));
         event.reference = Some("SON1".into());
         let back = Event::restore(&event.attributes(), event.body.clone()).unwrap();
         assert_eq!(back, event);

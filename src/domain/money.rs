@@ -24,11 +24,7 @@ pub fn parse(value: &Value) -> Option<Decimal> {
 
 /// Gives the amount as a whole number; `None` where it has a fraction or is too large.
 pub fn whole(amount: Decimal) -> Option<i64> {
-    if amount.is_integer() {
-        amount.to_i64()
-    } else {
-        None
-    }
+    if amount.is_integer() { amount.to_i64() } else { None }
 }
 
 /// Writes an amount for an API: an integer where it is whole, else a number with a fraction.
@@ -95,16 +91,11 @@ fn from_text(text: &str) -> Option<Decimal> {
     if significant.is_empty() {
         return Some(Decimal::ZERO);
     }
-    let power = exponent
-        .checked_sub(i32::try_from(fraction.len()).ok()?)?
-        .checked_add(i32::try_from(trimmed).ok()?)?;
+    let power = exponent.checked_sub(i32::try_from(fraction.len()).ok()?)?.checked_add(i32::try_from(trimmed).ok()?)?;
     if !(-MAX_SCALE..=MAX_SCALE).contains(&power) {
         return None;
     }
-    let amount = significant
-        .parse::<i128>()
-        .ok()?
-        .checked_mul(10_i128.pow(power.max(0).unsigned_abs()))?;
+    let amount = significant.parse::<i128>().ok()?.checked_mul(10_i128.pow(power.max(0).unsigned_abs()))?;
     let amount = if negative { -amount } else { amount };
     Decimal::try_from_i128_with_scale(amount, power.min(0).unsigned_abs()).ok()
 }
@@ -140,10 +131,7 @@ mod tests {
             (json!("-0"), "0"),
             (json!("0.00000000000000000000000000000000000"), "0"),
             (json!("0e99999"), "0"),
-            (
-                json!("79228162514264337593543950335"),
-                "79228162514264337593543950335",
-            ),
+            (json!("79228162514264337593543950335"), "79228162514264337593543950335"),
         ];
         for (value, expected) in cases {
             let amount = parse(&value).unwrap_or_else(|| panic!("{value} was not read"));

@@ -100,37 +100,22 @@ pub enum Outcome {
 impl Outcome {
     /// Done, with its word and reason.
     pub fn done(code: &'static str, reason: impl Into<String>) -> Self {
-        Self::Done {
-            code,
-            reason: reason.into(),
-        }
+        Self::Done { code, reason: reason.into() }
     }
 
     /// Skipped, with its word and reason.
     pub fn skipped(code: &'static str, reason: impl Into<String>) -> Self {
-        Self::Skipped {
-            code,
-            reason: reason.into(),
-        }
+        Self::Skipped { code, reason: reason.into() }
     }
 
     /// Dead, with its word and reason.
     pub fn dead(code: &'static str, reason: impl Into<String>) -> Self {
-        Self::Dead {
-            code,
-            reason: reason.into(),
-            last_answer: None,
-        }
+        Self::Dead { code, reason: reason.into(), last_answer: None }
     }
 
     /// Parked for a cause.
     pub fn parked(cause: Cause, cause_key: Option<String>, reason: impl Into<String>) -> Self {
-        Self::Parked {
-            cause,
-            cause_key,
-            reason: reason.into(),
-            due: None,
-        }
+        Self::Parked { cause, cause_key, reason: reason.into(), due: None }
     }
 
     /// The stable word.

@@ -38,11 +38,7 @@ impl Phone {
             return Err(NotAKey::Words);
         }
         let strange = text.chars().any(|c| !is_written(c) && !is_divider(c));
-        if strange
-            || parts
-                .iter()
-                .any(|part| !part.contains(|c: char| c.is_ascii_digit()))
-        {
+        if strange || parts.iter().any(|part| !part.contains(|c: char| c.is_ascii_digit())) {
             return Err(NotAKey::Malformed);
         }
         match parts.as_slice() {
@@ -216,10 +212,7 @@ fn is_written(c: char) -> bool {
 
 /// A code dialled to the network: `*101#`.
 fn is_service_code(text: &str) -> bool {
-    let inner = text
-        .trim()
-        .strip_prefix('*')
-        .and_then(|rest| rest.strip_suffix('#'));
+    let inner = text.trim().strip_prefix('*').and_then(|rest| rest.strip_suffix('#'));
     inner.is_some_and(|inner| inner.chars().all(|c| c.is_ascii_digit() || c == '*'))
 }
 
@@ -254,17 +247,9 @@ fn parts(text: &str) -> Vec<String> {
 fn read(part: &str) -> Result<Phone, NotAKey> {
     let international = part.contains('+');
     // `+84 (0)98…`: the zero in brackets is dialled only inside the country.
-    let part = if international {
-        part.replacen("(0)", "", 1)
-    } else {
-        part.to_owned()
-    };
+    let part = if international { part.replacen("(0)", "", 1) } else { part.to_owned() };
     let digits: String = part.chars().filter(char::is_ascii_digit).collect();
-    let found = if international {
-        with_plus(&digits)
-    } else {
-        without_plus(&digits)
-    };
+    let found = if international { with_plus(&digits) } else { without_plus(&digits) };
     match found {
         Err(NotAKey::Malformed) if holds_several(&digits) => Err(NotAKey::TwoNumbers),
         other => other,
@@ -290,9 +275,7 @@ fn without_plus(digits: &str) -> Result<Phone, NotAKey> {
     if (1..=6).contains(&digits.len()) {
         return Err(NotAKey::ShortCode);
     }
-    if let Some(rest) = digits
-        .strip_prefix("0084")
-        .or_else(|| digits.strip_prefix("84").filter(|rest| rest.len() >= 9))
+    if let Some(rest) = digits.strip_prefix("0084").or_else(|| digits.strip_prefix("84").filter(|rest| rest.len() >= 9))
     {
         return vietnamese(rest.strip_prefix('0').unwrap_or(rest));
     }
@@ -399,11 +382,8 @@ mod tests {
         for pair in table.split_whitespace() {
             let (old, new) = pair.split_once('→').unwrap();
             let now = phone(&format!("{new}1234567"));
-            for form in [
-                format!("{old}1234567"),
-                format!("+84{}1234567", &old[1..]),
-                format!("84{}1234567", &old[1..]),
-            ] {
+            for form in [format!("{old}1234567"), format!("+84{}1234567", &old[1..]), format!("84{}1234567", &old[1..])]
+            {
                 assert_eq!(phone(&form), now, "{form}");
             }
             assert!(now.search_forms().contains(&format!("{old}1234567")), "{pair}");
@@ -487,10 +467,7 @@ mod tests {
     #[test]
     fn search_forms_hold_what_may_have_been_typed() {
         assert_eq!(phone("+84981234567").search_forms(), ["0981234567", "981234567"]);
-        assert_eq!(
-            phone("0701234567").search_forms(),
-            ["0701234567", "701234567", "01201234567", "1201234567"]
-        );
+        assert_eq!(phone("0701234567").search_forms(), ["0701234567", "701234567", "01201234567", "1201234567"]);
         assert_eq!(phone("02838123456").search_forms(), ["02838123456", "2838123456"]);
         assert_eq!(phone("+6581234567").search_forms(), ["+6581234567", "6581234567"]);
     }

@@ -20,28 +20,19 @@ pub fn parse(text: &str) -> Option<Millis> {
         return Some(date.to_zoned(zone).ok()?.timestamp().as_millisecond());
     }
     let civil: jiff::civil::DateTime = text.replacen(' ', "T", 1).parse().ok()?;
-    Some(
-        civil
-            .to_zoned(jiff::tz::TimeZone::UTC)
-            .ok()?
-            .timestamp()
-            .as_millisecond(),
-    )
+    Some(civil.to_zoned(jiff::tz::TimeZone::UTC).ok()?.timestamp().as_millisecond())
 }
 
 /// Writes a moment as the APIs do: `2026-03-02T03:15:23Z`, whole seconds.
 pub fn format(at: Millis) -> String {
-    jiff::Timestamp::from_second(at.div_euclid(1000))
-        .map_or_else(|_| "?".to_owned(), |stamp| stamp.to_string())
+    jiff::Timestamp::from_second(at.div_euclid(1000)).map_or_else(|_| "?".to_owned(), |stamp| stamp.to_string())
 }
 
 /// Writes a moment for people, in Vietnam's time (UTC+7): `02/03/2026 10:15:23`.
 pub fn local(at: Millis) -> String {
     let zone = jiff::tz::TimeZone::fixed(jiff::tz::offset(7));
-    jiff::Timestamp::from_millisecond(at).map_or_else(
-        |_| "?".to_owned(),
-        |stamp| stamp.to_zoned(zone).strftime("%d/%m/%Y %H:%M:%S").to_string(),
-    )
+    jiff::Timestamp::from_millisecond(at)
+        .map_or_else(|_| "?".to_owned(), |stamp| stamp.to_zoned(zone).strftime("%d/%m/%Y %H:%M:%S").to_string())
 }
 
 #[cfg(test)]
@@ -51,12 +42,8 @@ mod tests {
     #[test]
     fn times_are_read_in_every_form_seen() {
         let expected = Some(1_772_421_323_000);
-        for form in [
-            "2026-03-02T03:15:23Z",
-            "2026-03-02T10:15:23+07:00",
-            "2026-03-02T03:15:23",
-            "2026-03-02 03:15:23",
-        ] {
+        for form in ["2026-03-02T03:15:23Z", "2026-03-02T10:15:23+07:00", "2026-03-02T03:15:23", "2026-03-02 03:15:23"]
+        {
             assert_eq!(parse(form), expected, "{form}");
         }
         assert_eq!(parse("2026-03-02"), parse("2026-03-01T17:00:00Z"));

@@ -19,11 +19,7 @@ const ORDER_ID: &[&str] = &["order_id"];
 
 #[allow(clippy::unnecessary_wraps)] // keeps the table below a table
 const fn topic(kind: Kind, shape: Shape, id_fields: &'static [&'static str]) -> Option<Topic> {
-    Some(Topic {
-        kind,
-        shape,
-        id_fields,
-    })
+    Some(Topic { kind, shape, id_fields })
 }
 
 /// Looks a topic up; `None` for one that is not synchronised (it is skipped, and shown as such).
@@ -41,9 +37,7 @@ fn sapo(name: &str) -> Option<Topic> {
         "products/create" | "products/update" | "products/updated" => topic(Kind::Product, Shape::Whole, ID),
         "products/delete" => topic(Kind::Product, Shape::Gone, ID),
         "inventories/update" | "inventory_levels/update" => topic(Kind::Product, Shape::Partial, PRODUCT_ID),
-        "customers/create" | "customers/update" | "customers/updated" => {
-            topic(Kind::Customer, Shape::Whole, ID)
-        }
+        "customers/create" | "customers/update" | "customers/updated" => topic(Kind::Customer, Shape::Whole, ID),
         "customers/delete" => topic(Kind::Customer, Shape::Gone, ID),
         "orders/delete" => topic(Kind::Order, Shape::Gone, ID),
         "app/uninstalled" => topic(Kind::Shop, Shape::Partial, ID),
@@ -63,16 +57,8 @@ fn abaha(name: &str) -> Option<Topic> {
         "customer" | "customers" => Kind::Customer,
         _ => return None,
     };
-    let shape = if what.starts_with("delete") {
-        Shape::Gone
-    } else {
-        Shape::Whole
-    };
-    Some(Topic {
-        kind,
-        shape,
-        id_fields: ID,
-    })
+    let shape = if what.starts_with("delete") { Shape::Gone } else { Shape::Whole };
+    Some(Topic { kind, shape, id_fields: ID })
 }
 
 #[cfg(test)]

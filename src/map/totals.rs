@@ -85,21 +85,13 @@ impl TotalProblem {
     /// Says what was expected, what came and what mends it.
     pub fn reason(&self) -> String {
         match self {
-            Self::Mismatch {
-                stated,
-                computed,
-                tax,
-            } if tax.is_zero() => format!(
+            Self::Mismatch { stated, computed, tax } if tax.is_zero() => format!(
                 "The order states a total of {}, but its lines − discount + fee come to {}. Correct the order where it \
                  was made, then replay it.",
                 Vnd(*stated),
                 Vnd(*computed)
             ),
-            Self::Mismatch {
-                stated,
-                computed,
-                tax,
-            } => format!(
+            Self::Mismatch { stated, computed, tax } => format!(
                 "The order states a total of {}, but its lines − discount + fee come to {}; the tax of {} on top of the \
                  prices cannot be carried. Make the order with prices that include tax, or enter it by hand.",
                 Vnd(*stated),
@@ -114,19 +106,14 @@ impl TotalProblem {
                 "The line \"{name}\" cannot be carried: {}. Correct the order where it was made, then replay it.",
                 fault.in_words()
             ),
-            Self::TooLarge => {
-                "A sum of the order has more digits than can be carried without rounding. Correct its \
+            Self::TooLarge => "A sum of the order has more digits than can be carried without rounding. Correct its \
                                prices and quantities where it was made, then replay it."
-                    .to_owned()
-            }
+                .to_owned(),
         }
     }
 
     fn bad_line(name: &str, fault: LineFault) -> Self {
-        Self::BadLine {
-            name: name.to_owned(),
-            fault,
-        }
+        Self::BadLine { name: name.to_owned(), fault }
     }
 }
 
@@ -167,11 +154,7 @@ pub fn check_pos(order: &PosOrder) -> Result<PosSums, TotalProblem> {
         discount_all = plus(discount_all, minus(gross, line.amount)?)?;
     }
     let total = settle(order.total, lines, order.discount, order.fee, order.tax)?;
-    Ok(PosSums {
-        total,
-        discount_all,
-        fee: order.fee,
-    })
+    Ok(PosSums { total, discount_all, fee: order.fee })
 }
 
 /// Compares the stated total, where there is one, with the parts'.
@@ -191,20 +174,12 @@ fn settle(
     if stated == computed && tax.is_zero() {
         Ok(computed)
     } else {
-        Err(TotalProblem::Mismatch {
-            stated,
-            computed,
-            tax,
-        })
+        Err(TotalProblem::Mismatch { stated, computed, tax })
     }
 }
 
 fn not_negative(part: &'static str, amount: Decimal) -> Result<(), TotalProblem> {
-    if amount < Decimal::ZERO {
-        Err(TotalProblem::Negative { part, amount })
-    } else {
-        Ok(())
-    }
+    if amount < Decimal::ZERO { Err(TotalProblem::Negative { part, amount }) } else { Ok(()) }
 }
 
 fn gross(name: &str, price: Decimal, quantity: Decimal) -> Result<Decimal, TotalProblem> {
@@ -221,20 +196,15 @@ fn gross(name: &str, price: Decimal, quantity: Decimal) -> Result<Decimal, Total
 
 fn times(a: Decimal, b: Decimal) -> Result<Decimal, TotalProblem> {
     let (a, b) = (a.normalize(), b.normalize());
-    let mantissa = a
-        .mantissa()
-        .checked_mul(b.mantissa())
-        .ok_or(TotalProblem::TooLarge)?;
+    let mantissa = a.mantissa().checked_mul(b.mantissa()).ok_or(TotalProblem::TooLarge)?;
     exact(mantissa, a.scale() + b.scale())
 }
 
 fn plus(a: Decimal, b: Decimal) -> Result<Decimal, TotalProblem> {
     let (a, b) = (a.normalize(), b.normalize());
     let scale = a.scale().max(b.scale());
-    let sum = at_scale(a, scale)
-        .zip(at_scale(b, scale))
-        .and_then(|(a, b)| a.checked_add(b))
-        .ok_or(TotalProblem::TooLarge)?;
+    let sum =
+        at_scale(a, scale).zip(at_scale(b, scale)).and_then(|(a, b)| a.checked_add(b)).ok_or(TotalProblem::TooLarge)?;
     exact(sum, scale)
 }
 
@@ -244,9 +214,7 @@ fn minus(a: Decimal, b: Decimal) -> Result<Decimal, TotalProblem> {
 
 /// The mantissa at a scale not smaller than the amount's own.
 fn at_scale(amount: Decimal, scale: u32) -> Option<i128> {
-    amount
-        .mantissa()
-        .checked_mul(10_i128.checked_pow(scale.checked_sub(amount.scale())?)?)
+    amount.mantissa().checked_mul(10_i128.checked_pow(scale.checked_sub(amount.scale())?)?)
 }
 
 fn exact(mut mantissa: i128, mut scale: u32) -> Result<Decimal, TotalProblem> {

@@ -10,22 +10,11 @@ fn dong(amount: i64) -> Decimal {
 }
 
 fn channel_line(price: Decimal, quantity: Decimal) -> ChannelLine {
-    ChannelLine {
-        name: "Áo thun".into(),
-        price,
-        quantity,
-        ..ChannelLine::default()
-    }
+    ChannelLine { name: "Áo thun".into(), price, quantity, ..ChannelLine::default() }
 }
 
 fn pos_line(price: Decimal, quantity: Decimal, amount: Decimal) -> PosLine {
-    PosLine {
-        name: "Áo thun".into(),
-        price,
-        quantity,
-        amount,
-        ..PosLine::default()
-    }
+    PosLine { name: "Áo thun".into(), price, quantity, amount, ..PosLine::default() }
 }
 
 /// 2 × 120 000 − 20 000 + 30 000 = 250 000.
@@ -61,42 +50,22 @@ fn a_stated_total_is_taken_only_where_the_parts_add_up_to_it() {
     assert_eq!(check_channel(&order), Ok(dong(250_000)));
     order.total = Some(dong(250_001));
     let problem = check_channel(&order).unwrap_err();
-    assert_eq!(
-        problem,
-        TotalProblem::Mismatch {
-            stated: dong(250_001),
-            computed: dong(250_000),
-            tax: Decimal::ZERO
-        }
-    );
-    assert!(
-        problem.reason().contains("250.001 ₫") && problem.reason().contains("250.000 ₫"),
-        "{problem}"
-    );
+    assert_eq!(problem, TotalProblem::Mismatch { stated: dong(250_001), computed: dong(250_000), tax: Decimal::ZERO });
+    assert!(problem.reason().contains("250.001 ₫") && problem.reason().contains("250.000 ₫"), "{problem}");
 }
 
 #[test]
 fn line_and_order_discounts_of_the_pos_become_one() {
     let sums = check_pos(&pos_order()).unwrap();
-    assert_eq!(
-        sums,
-        PosSums {
-            total: dong(240_000),
-            discount_all: dong(30_000),
-            fee: dong(30_000)
-        }
-    );
+    assert_eq!(sums, PosSums { total: dong(240_000), discount_all: dong(30_000), fee: dong(30_000) });
 }
 
 #[test]
 fn tax_on_top_of_the_prices_is_a_mismatch_that_names_both_sums() {
     let mut order = pos_order();
     order.tax = dong(24_000);
-    for (stated, named) in [
-        (Some(dong(264_000)), "264.000 ₫"),
-        (None, "264.000 ₫"),
-        (Some(dong(240_000)), "240.000 ₫"),
-    ] {
+    for (stated, named) in [(Some(dong(264_000)), "264.000 ₫"), (None, "264.000 ₫"), (Some(dong(240_000)), "240.000 ₫")]
+    {
         order.total = stated;
         let problem = check_pos(&order).unwrap_err();
         assert_eq!(problem.code(), "total_mismatch");
@@ -117,11 +86,7 @@ fn each_impossible_amount_is_refused_by_name() {
         (|o| o.lines[0].quantity = dong(0), "bad_line", "quantity"),
         (|o| o.lines[0].quantity = dong(-2), "bad_line", "quantity"),
         (|o| o.lines[0].price = dong(-1), "bad_line", "price"),
-        (
-            |o| o.lines[0].amount = dong(-1),
-            "bad_line",
-            "amount after discount",
-        ),
+        (|o| o.lines[0].amount = dong(-1), "bad_line", "amount after discount"),
         (|o| o.lines[0].amount = dong(240_001), "bad_line", "above price"),
         (|o| o.lines[0].price = Decimal::MAX, "amount_too_large", "digits"),
     ];
@@ -140,24 +105,17 @@ fn each_impossible_amount_is_refused_by_name() {
 #[test]
 fn a_sum_that_would_have_to_be_rounded_is_refused() {
     let fine = |scale| Decimal::new(1, scale);
-    let mut order = ChannelOrder {
-        lines: vec![channel_line(fine(14), fine(14))],
-        ..ChannelOrder::default()
-    };
+    let mut order = ChannelOrder { lines: vec![channel_line(fine(14), fine(14))], ..ChannelOrder::default() };
     assert_eq!(check_channel(&order), Ok(fine(28)));
     order.lines[0].quantity = fine(15);
     assert_eq!(check_channel(&order), Err(TotalProblem::TooLarge));
-    order.lines = vec![
-        channel_line(Decimal::MAX, dong(1)),
-        channel_line(Decimal::new(1, 1), dong(1)),
-    ];
+    order.lines = vec![channel_line(Decimal::MAX, dong(1)), channel_line(Decimal::new(1, 1), dong(1))];
     assert_eq!(check_channel(&order), Err(TotalProblem::TooLarge));
 }
 
 fn any_decimal() -> impl Strategy<Value = Decimal> {
-    (any::<[u32; 3]>(), any::<bool>(), 0_u32..=28).prop_map(|(words, negative, scale)| {
-        Decimal::from_parts(words[0], words[1], words[2], negative, scale)
-    })
+    (any::<[u32; 3]>(), any::<bool>(), 0_u32..=28)
+        .prop_map(|(words, negative, scale)| Decimal::from_parts(words[0], words[1], words[2], negative, scale))
 }
 
 /// Prices and quantities in hundredths, the line's discount as hundredths of its gross amount.

@@ -8,9 +8,7 @@ static SEEN: AtomicU32 = AtomicU32::new(0);
 
 /// Arms one point: `intent_written`, or `intent_written:2` for its second passing.
 pub fn arm(spec: &str) {
-    let (name, nth) = spec
-        .split_once(':')
-        .map_or((spec, 1), |(name, nth)| (name, nth.parse().unwrap_or(1)));
+    let (name, nth) = spec.split_once(':').map_or((spec, 1), |(name, nth)| (name, nth.parse().unwrap_or(1)));
     let _armed_before = AT.set((name.to_owned(), nth));
 }
 

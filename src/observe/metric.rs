@@ -16,54 +16,25 @@ pub struct Metric {
 }
 
 const fn counter(name: &'static str, help: &'static str) -> Metric {
-    Metric {
-        name,
-        help,
-        counter: true,
-    }
+    Metric { name, help, counter: true }
 }
 
 const fn gauge(name: &'static str, help: &'static str) -> Metric {
-    Metric {
-        name,
-        help,
-        counter: false,
-    }
+    Metric { name, help, counter: false }
 }
 
 /// Every metric.
 pub const ALL: &[Metric] = &[
-    counter(
-        "sapo_sync_webhooks_total",
-        "Webhooks received, by source and result (taken, unauthorised, busy, away…)",
-    ),
-    counter(
-        "sapo_sync_events_total",
-        "Events settled, by source, kind, outcome and code",
-    ),
-    counter(
-        "sapo_sync_api_calls_total",
-        "Calls to the APIs, by system, method and outcome",
-    ),
-    gauge(
-        "sapo_sync_event_lag_seconds",
-        "Time from receipt to settling of the last event, by kind",
-    ),
+    counter("sapo_sync_webhooks_total", "Webhooks received, by source and result (taken, unauthorised, busy, away…)"),
+    counter("sapo_sync_events_total", "Events settled, by source, kind, outcome and code"),
+    counter("sapo_sync_api_calls_total", "Calls to the APIs, by system, method and outcome"),
+    gauge("sapo_sync_event_lag_seconds", "Time from receipt to settling of the last event, by kind"),
     gauge("sapo_sync_queue_events", "Events in the queue"),
-    gauge(
-        "sapo_sync_queue_dead",
-        "Dead letters in the queue that wait to be filed",
-    ),
+    gauge("sapo_sync_queue_dead", "Dead letters in the queue that wait to be filed"),
     gauge("sapo_sync_parked", "Parked rows, by cause"),
-    gauge(
-        "sapo_sync_parked_oldest_seconds",
-        "Age of the longest parked row, by cause",
-    ),
+    gauge("sapo_sync_parked_oldest_seconds", "Age of the longest parked row, by cause"),
     gauge("sapo_sync_dead_letters", "Open dead letters, by code"),
-    gauge(
-        "sapo_sync_reconcile_found",
-        "Differences found by the last reconcile, by connection",
-    ),
+    gauge("sapo_sync_reconcile_found", "Differences found by the last reconcile, by connection"),
 ];
 
 /// Installs the recorder, once a process, and returns what renders `/metrics`.

@@ -34,13 +34,7 @@ pub struct Receiver {
 impl Receiver {
     /// Makes a receiver that publishes to `broker`.
     pub fn new(broker: Arc<dyn Broker>, snapshot: SnapshotCache, store: Store, clock: Clock) -> Self {
-        Self {
-            broker,
-            snapshot,
-            store,
-            clock,
-            budget: Arc::new(Semaphore::new(MAX_IN_FLIGHT)),
-        }
+        Self { broker, snapshot, store, clock, budget: Arc::new(Semaphore::new(MAX_IN_FLIGHT)) }
     }
 }
 
@@ -51,10 +45,7 @@ pub fn router(receiver: Receiver) -> Router {
             "/webhooks/omni/{name}",
             post(|state, path, headers, body| take(System::Omni, state, path, headers, body)),
         )
-        .route(
-            "/webhooks/web/{name}",
-            post(|state, path, headers, body| take(System::Web, state, path, headers, body)),
-        )
+        .route("/webhooks/web/{name}", post(|state, path, headers, body| take(System::Web, state, path, headers, body)))
         .route(
             "/webhooks/abaha/{name}",
             post(|state, path, headers, body| take(System::Abaha, state, path, headers, body)),
@@ -77,7 +68,8 @@ async fn take(
             Json(serde_json::json!({ "id": ids.first(), "ids": ids })).into_response()
         }
         Err(error) => {
-            metrics::counter!("sapo_sync_webhooks_total", "source" => source.as_str(), "result" => error.code()).increment(1);
+            metrics::counter!("sapo_sync_webhooks_total", "source" => source.as_str(), "result" => error.code())
+                .increment(1);
             error.into_response()
         }
     }
@@ -91,31 +83,17 @@ async fn receive(
     body: Body,
 ) -> Result<Vec<Event>, ReceiveError> {
     let (body, _budget) = read_body(receiver, headers, body).await?;
-    if headers
-        .get_all(header::CONTENT_ENCODING)
-        .iter()
-        .any(|value| !value.as_bytes().eq_ignore_ascii_case(b"identity"))
+    if headers.get_all(header::CONTENT_ENCODING).iter().any(|value| !value.as_bytes().eq_ignore_ascii_case(b"identity"))
     {
         return Err(ReceiveError::Encoded);
     }
     let snapshot = receiver.snapshot.get().ok_or(ReceiveError::Away)?;
-    let claim = Claim {
-        source,
-        name,
-        headers,
-        body: &body,
-        received_at: receiver.clock.now(),
-    };
-    let verified =
-        verify::verify(&snapshot.0, &claim).map_err(|verify::Unauthorised| ReceiveError::Unauthorised);
+    let claim = Claim { source, name, headers, body: &body, received_at: receiver.clock.now() };
+    let verified = verify::verify(&snapshot.0, &claim).map_err(|verify::Unauthorised| ReceiveError::Unauthorised);
     let verified = match verified {
         // A source that is missing here may be one that was connected since: with the store away that cannot be told.
         Err(error) if !receiver.snapshot.fresh() && !verify::is_known(&snapshot.0, source, name) => {
-            return Err(if receiver.store.ping().await.is_err() {
-                ReceiveError::Away
-            } else {
-                error
-            });
+            return Err(if receiver.store.ping().await.is_err() { ReceiveError::Away } else { error });
         }
         other => other?,
     };
@@ -140,16 +118,12 @@ async fn read_body(
     headers: &HeaderMap,
     body: Body,
 ) -> Result<(Bytes, OwnedSemaphorePermit), ReceiveError> {
-    let stated: Option<usize> = headers
-        .get(header::CONTENT_LENGTH)
-        .and_then(|value| value.to_str().ok()?.parse().ok());
+    let stated: Option<usize> = headers.get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse().ok());
     if stated.is_some_and(|length| length > MAX_BODY) {
         return Err(ReceiveError::TooLarge);
     }
     let permits = u32::try_from(stated.unwrap_or(MAX_BODY)).unwrap_or(u32::MAX);
-    let permit = Arc::clone(&receiver.budget)
-        .try_acquire_many_owned(permits)
-        .map_err(|_| ReceiveError::Busy)?;
+    let permit = Arc::clone(&receiver.budget).try_acquire_many_owned(permits).map_err(|_| ReceiveError::Busy)?;
     let mut whole = Vec::with_capacity(stated.unwrap_or(0));
     let mut stream = body.into_data_stream();
     while let Some(part) = stream.try_next().await.map_err(|_| ReceiveError::Broken)? {

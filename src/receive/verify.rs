@@ -68,11 +68,7 @@ pub fn verify(snapshot: &Snapshot, claim: &Claim<'_>) -> Result<Verified, Unauth
 
 fn omni(snapshot: &Snapshot, claim: &Claim<'_>) -> Result<Verified, Unauthorised> {
     let store = snapshot.stores.get(claim.name);
-    check_signature(
-        claim,
-        &SAPO_SIGNATURES,
-        store.map(|store| store.webhook_secrets.as_slice()),
-    )?;
+    check_signature(claim, &SAPO_SIGNATURES, store.map(|store| store.webhook_secrets.as_slice()))?;
     let store = store.ok_or(Unauthorised)?;
     check_tenant_header(claim)?;
     let read = envelope::read(System::Omni, topic_header(claim), claim.body);
@@ -82,38 +78,23 @@ fn omni(snapshot: &Snapshot, claim: &Claim<'_>) -> Result<Verified, Unauthorised
         (None, Some(told)) => Some((store.alias.clone(), told)),
         _ => None,
     };
-    let events = snapshot
-        .of_store(claim.name)
-        .map(|row| event(claim, row, &read))
-        .collect();
-    Ok(Verified {
-        events,
-        learned_tenant,
-    })
+    let events = snapshot.of_store(claim.name).map(|row| event(claim, row, &read)).collect();
+    Ok(Verified { events, learned_tenant })
 }
 
 fn web(snapshot: &Snapshot, claim: &Claim<'_>) -> Result<Verified, Unauthorised> {
     let row = snapshot.of_site(System::Web, claim.name);
-    check_signature(
-        claim,
-        &SAPO_SIGNATURES,
-        row.map(|row| row.webhook_secrets.as_slice()),
-    )?;
+    check_signature(claim, &SAPO_SIGNATURES, row.map(|row| row.webhook_secrets.as_slice()))?;
     let row = row.ok_or(Unauthorised)?;
     check_tenant_header(claim)?;
     let read = envelope::read(System::Web, topic_header(claim), claim.body);
-    Ok(Verified {
-        events: vec![event(claim, row, &read)],
-        learned_tenant: None,
-    })
+    Ok(Verified { events: vec![event(claim, row, &read)], learned_tenant: None })
 }
 
 fn abaha(snapshot: &Snapshot, claim: &Claim<'_>) -> Result<Verified, Unauthorised> {
     let row = snapshot.of_site(System::Abaha, claim.name);
     let header = row.and_then(|row| row.webhook_header.as_ref());
-    let secrets = row
-        .map(|row| row.webhook_secrets.as_slice())
-        .filter(|secrets| !secrets.is_empty());
+    let secrets = row.map(|row| row.webhook_secrets.as_slice()).filter(|secrets| !secrets.is_empty());
     // Every method that is configured must pass; a source with none passes nothing.
     let by_header = header.map(|(name, value)| check_header(claim, name, value));
     let by_signature = match (secrets, header) {
@@ -124,17 +105,12 @@ fn abaha(snapshot: &Snapshot, claim: &Claim<'_>) -> Result<Verified, Unauthorise
     by_signature.unwrap_or(Ok(()))?;
     let row = row.ok_or(Unauthorised)?;
     let read = envelope::read(System::Abaha, None, claim.body);
-    if let Ok(Envelope {
-        site_id: Some(site), ..
-    }) = &read
+    if let Ok(Envelope { site_id: Some(site), .. }) = &read
         && *site != row.connection.site
     {
         return Err(Unauthorised);
     }
-    Ok(Verified {
-        events: vec![event(claim, row, &read)],
-        learned_tenant: None,
-    })
+    Ok(Verified { events: vec![event(claim, row, &read)], learned_tenant: None })
 }
 
 /// The one value of a header under any of its names; doubled or conflicting ones prove nothing.
@@ -148,28 +124,18 @@ fn single<'a>(headers: &'a HeaderMap, names: &[&str]) -> Result<Option<&'a Heade
 
 /// Checks base64(HMAC-SHA256(secret, raw body)) against each current secret, in constant time. A source that is not
 /// known costs the same as one with a wrong signature.
-fn check_signature(
-    claim: &Claim<'_>,
-    names: &[&str],
-    secrets: Option<&[SecretString]>,
-) -> Result<(), Unauthorised> {
-    let given = single(claim.headers, names)?
-        .and_then(|value| STANDARD.decode(value.as_bytes()).ok())
-        .ok_or(Unauthorised);
+fn check_signature(claim: &Claim<'_>, names: &[&str], secrets: Option<&[SecretString]>) -> Result<(), Unauthorised> {
+    let given =
+        single(claim.headers, names)?.and_then(|value| STANDARD.decode(value.as_bytes()).ok()).ok_or(Unauthorised);
     let nobody = [SecretString::from("")];
     let known = secrets.is_some_and(|secrets| !secrets.is_empty());
     let mut matched = false;
     for secret in secrets.filter(|secrets| !secrets.is_empty()).unwrap_or(&nobody) {
-        let mut mac =
-            Hmac::<Sha256>::new_from_slice(secret.expose_secret().as_bytes()).map_err(|_| Unauthorised)?;
+        let mut mac = Hmac::<Sha256>::new_from_slice(secret.expose_secret().as_bytes()).map_err(|_| Unauthorised)?;
         mac.update(claim.body);
         matched |= mac.verify_slice(given.as_deref().unwrap_or_default()).is_ok();
     }
-    if matched && known {
-        Ok(())
-    } else {
-        Err(Unauthorised)
-    }
+    if matched && known { Ok(()) } else { Err(Unauthorised) }
 }
 
 fn check_header(claim: &Claim<'_>, name: &str, expected: &SecretString) -> Result<(), Unauthorised> {
@@ -185,18 +151,11 @@ fn check_tenant_header(claim: &Claim<'_>) -> Result<(), Unauthorised> {
     };
     let domain = value.to_str().map_err(|_| Unauthorised)?.trim();
     let alias = domain.split('.').next().unwrap_or_default();
-    if alias.eq_ignore_ascii_case(claim.name) {
-        Ok(())
-    } else {
-        Err(Unauthorised)
-    }
+    if alias.eq_ignore_ascii_case(claim.name) { Ok(()) } else { Err(Unauthorised) }
 }
 
 fn topic_header<'a>(claim: &Claim<'a>) -> Option<&'a str> {
-    SAPO_TOPICS
-        .iter()
-        .find_map(|name| claim.headers.get(*name))
-        .and_then(|value| value.to_str().ok())
+    SAPO_TOPICS.iter().find_map(|name| claim.headers.get(*name)).and_then(|value| value.to_str().ok())
 }
 
 fn event(claim: &Claim<'_>, row: &ConnectionAccount, read: &Result<Envelope, Unreadable>) -> Event {
@@ -208,22 +167,11 @@ fn event(claim: &Claim<'_>, row: &ConnectionAccount, read: &Result<Envelope, Unr
         object_id,
     };
     let make = |key, topic: &str, shape| {
-        Event::new(
-            key,
-            connection.store.clone(),
-            topic,
-            shape,
-            claim.received_at,
-            claim.body.clone(),
-        )
+        Event::new(key, connection.store.clone(), topic, shape, claim.received_at, claim.body.clone())
     };
     match read {
         Ok(envelope) => {
-            let mut event = make(
-                key(envelope.kind, envelope.object_id.clone()),
-                &envelope.topic,
-                envelope.shape,
-            );
+            let mut event = make(key(envelope.kind, envelope.object_id.clone()), &envelope.topic, envelope.shape);
             event.reference.clone_from(&envelope.reference);
             event.version = envelope.version;
             event

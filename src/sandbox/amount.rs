@@ -32,16 +32,12 @@ pub(crate) fn decimal(value: &Value) -> Option<Decimal> {
 
 /// Reads a whole number, or a string that holds one.
 pub(crate) fn whole(value: &Value) -> Option<u64> {
-    value
-        .as_u64()
-        .or_else(|| value.as_str().and_then(|text| text.trim().parse().ok()))
+    value.as_u64().or_else(|| value.as_str().and_then(|text| text.trim().parse().ok()))
 }
 
 /// Reads a signed whole number, or a string that holds one.
 pub(crate) fn signed(value: &Value) -> Option<i64> {
-    value
-        .as_i64()
-        .or_else(|| value.as_str().and_then(|text| text.trim().parse().ok()))
+    value.as_i64().or_else(|| value.as_str().and_then(|text| text.trim().parse().ok()))
 }
 
 /// Reads a text that is not blank.

@@ -15,11 +15,7 @@ pub(crate) struct Bucket {
 impl Bucket {
     /// An empty bucket.
     pub fn new(config: BucketConfig) -> Self {
-        Self {
-            config,
-            level: 0.0,
-            last: Instant::now(),
-        }
+        Self { config, level: 0.0, last: Instant::now() }
     }
 
     /// Takes one call in; says how full the bucket is then, or after how many seconds to come again.
@@ -29,16 +25,11 @@ impl Bucket {
 
     /// The written call limit, such as `7/40`, where the API sends it.
     pub fn header(&self) -> Option<String> {
-        self.config
-            .header
-            .then(|| format!("{}/{}", self.level.ceil() as u32, self.config.size))
+        self.config.header.then(|| format!("{}/{}", self.level.ceil() as u32, self.config.size))
     }
 
     fn take_at(&mut self, now: Instant) -> Result<u32, u64> {
-        let passed = now
-            .saturating_duration_since(self.last)
-            .max(Duration::ZERO)
-            .as_secs_f64();
+        let passed = now.saturating_duration_since(self.last).max(Duration::ZERO).as_secs_f64();
         self.last = now;
         self.level = (self.level - passed * self.config.leak_per_second).max(0.0);
         let size = f64::from(self.config.size);
@@ -56,11 +47,7 @@ mod tests {
     use super::*;
 
     fn bucket() -> Bucket {
-        Bucket::new(BucketConfig {
-            size: 40,
-            leak_per_second: 2.0,
-            header: true,
-        })
+        Bucket::new(BucketConfig { size: 40, leak_per_second: 2.0, header: true })
     }
 
     #[test]

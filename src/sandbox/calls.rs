@@ -72,9 +72,7 @@ pub(crate) struct CallAt {
 /// Whether a call's path is meant: a prefix, or the whole path where `wanted` ends in `$`.
 pub(crate) fn path_matches(path: &str, wanted: &str) -> bool {
     let wanted = wanted.trim_start_matches('/').trim_start_matches("admin/");
-    wanted
-        .strip_suffix('$')
-        .map_or_else(|| path.starts_with(wanted), |whole| path == whole)
+    wanted.strip_suffix('$').map_or_else(|| path.starts_with(wanted), |whole| path == whole)
 }
 
 impl Calls {
@@ -92,10 +90,7 @@ impl Calls {
             worked: false,
             object_id: path.split('/').find_map(|part| part.parse().ok()),
         });
-        CallAt {
-            generation: list.0,
-            index: list.1.len() - 1,
-        }
+        CallAt { generation: list.0, index: list.1.len() - 1 }
     }
 
     /// Notes more of a call, unless the record was cleared meanwhile.
@@ -119,9 +114,7 @@ impl Calls {
         list.1
             .iter()
             .filter(|call| {
-                call.api == api
-                    && (method.is_empty() || call.method == method)
-                    && path_matches(&call.path, path)
+                call.api == api && (method.is_empty() || call.method == method) && path_matches(&call.path, path)
             })
             .count()
     }
@@ -142,12 +135,7 @@ impl Calls {
     pub fn tell(&self, api: Api, method: &str, path: &str, phase: Phase) {
         let hook = self.hook.read().unwrap_or_else(PoisonError::into_inner).clone();
         if let Some(hook) = hook {
-            hook(&CallSeen {
-                api,
-                method: method.to_owned(),
-                path: path.to_owned(),
-                phase,
-            });
+            hook(&CallSeen { api, method: method.to_owned(), path: path.to_owned(), phase });
         }
     }
 }

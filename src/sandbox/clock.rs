@@ -13,10 +13,7 @@ pub(crate) struct Clock {
 impl Clock {
     /// The present second.
     #[allow(clippy::unused_self, reason = "asked of a clock, as every other time")]
-    #[allow(
-        clippy::disallowed_methods,
-        reason = "the stand-ins are systems of their own, with a clock of their own"
-    )]
+    #[allow(clippy::disallowed_methods, reason = "the stand-ins are systems of their own, with a clock of their own")]
     pub fn now(self) -> i64 {
         Timestamp::now().as_second()
     }
@@ -30,10 +27,8 @@ impl Clock {
 
 /// Seconds since 1970 as `2026-03-02T02:01:04Z`.
 pub(crate) fn iso(second: i64) -> String {
-    Timestamp::from_second(second).map_or_else(
-        |_| String::from("1970-01-01T00:00:00Z"),
-        |time| time.strftime("%Y-%m-%dT%H:%M:%SZ").to_string(),
-    )
+    Timestamp::from_second(second)
+        .map_or_else(|_| String::from("1970-01-01T00:00:00Z"), |time| time.strftime("%Y-%m-%dT%H:%M:%SZ").to_string())
 }
 
 /// A time that may not have come yet, as text or null.
@@ -64,14 +59,8 @@ mod tests {
 
     #[test]
     fn times_read_back_as_written() {
-        assert_eq!(
-            parse("2026-03-02T02:01:04Z").map(iso).as_deref(),
-            Some("2026-03-02T02:01:04Z")
-        );
-        assert_eq!(
-            parse("2026-03-02").map(iso).as_deref(),
-            Some("2026-03-02T00:00:00Z")
-        );
+        assert_eq!(parse("2026-03-02T02:01:04Z").map(iso).as_deref(), Some("2026-03-02T02:01:04Z"));
+        assert_eq!(parse("2026-03-02").map(iso).as_deref(), Some("2026-03-02T00:00:00Z"));
         assert_eq!(parse("yesterday"), None);
     }
 }

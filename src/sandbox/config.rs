@@ -47,11 +47,7 @@ pub struct BucketConfig {
 impl Default for BucketConfig {
     /// Sapo Web's published limit, which Omni is taken to share.
     fn default() -> Self {
-        Self {
-            size: 40,
-            leak_per_second: 2.0,
-            header: true,
-        }
+        Self { size: 40, leak_per_second: 2.0, header: true }
     }
 }
 
@@ -121,11 +117,7 @@ impl Default for SandboxConfig {
             products: 0,
             customers: 0,
             bucket: BucketConfig::default(),
-            abaha_bucket: Some(BucketConfig {
-                size: 60,
-                leak_per_second: 10.0,
-                header: false,
-            }),
+            abaha_bucket: Some(BucketConfig { size: 60, leak_per_second: 10.0, header: false }),
             retry: omni_schedule(),
             abaha_retry: vec![Duration::from_mins(3), Duration::from_mins(10)],
             webhook_timeout: Duration::from_secs(5),
@@ -138,13 +130,8 @@ impl Default for SandboxConfig {
 /// Omni's schedule: 19 retries over 48 hours, close together at first.
 fn omni_schedule() -> Vec<Duration> {
     // The single waits are not published; these add up to the 48 hours that are.
-    const MINUTES: [u64; 19] = [
-        1, 2, 4, 8, 15, 30, 60, 120, 180, 180, 180, 240, 240, 240, 240, 240, 300, 300, 300,
-    ];
-    MINUTES
-        .iter()
-        .map(|minutes| Duration::from_secs(minutes * 60))
-        .collect()
+    const MINUTES: [u64; 19] = [1, 2, 4, 8, 15, 30, 60, 120, 180, 180, 180, 240, 240, 240, 240, 240, 300, 300, 300];
+    MINUTES.iter().map(|minutes| Duration::from_secs(minutes * 60)).collect()
 }
 
 #[cfg(test)]

@@ -29,11 +29,7 @@ pub(crate) fn router(inner: &Arc<Inner>) -> Router {
 async fn handle(State(inner): State<Arc<Inner>>, request: HttpRequest) -> Response<Body> {
     let (parts, body) = request.into_parts();
     let bytes = to_bytes(body, LARGEST).await.unwrap_or_default();
-    let body = if bytes.is_empty() {
-        Ok(json!({}))
-    } else {
-        serde_json::from_slice(&bytes)
-    };
+    let body = if bytes.is_empty() { Ok(json!({})) } else { serde_json::from_slice(&bytes) };
     let path: Vec<&str> = parts.uri.path().trim_matches('/').split('/').collect();
     let outcome = match body {
         Ok(body) if body.is_object() => answer(&inner, parts.method.as_str(), &path, &body),
@@ -46,10 +42,7 @@ async fn handle(State(inner): State<Arc<Inner>>, request: HttpRequest) -> Respon
     };
     let mut response = Response::new(Body::from(body.to_string()));
     *response.status_mut() = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-    response.headers_mut().insert(
-        "content-type",
-        HeaderValue::from_static("application/json; charset=utf-8"),
-    );
+    response.headers_mut().insert("content-type", HeaderValue::from_static("application/json; charset=utf-8"));
     response
 }
 
@@ -67,9 +60,7 @@ fn answer(inner: &Arc<Inner>, method: &str, path: &[&str], body: &Value) -> Outc
             inner.webhooks.set_target(body["to"].as_str());
             done()
         }
-        ("POST", ["faults"]) => faults::add(&inner.faults, body)
-            .map_err(bad)
-            .and_then(|()| done()),
+        ("POST", ["faults"]) => faults::add(&inner.faults, body).map_err(bad).and_then(|()| done()),
         ("DELETE", ["faults"]) => {
             inner.faults.clear();
             done()
@@ -94,11 +85,7 @@ fn answer(inner: &Arc<Inner>, method: &str, path: &[&str], body: &Value) -> Outc
         ("GET", ["abaha", "orders"]) => Ok(json!({"orders": abaha.orders()})),
         ("GET", ["abaha", "orders", id]) => one(abaha.order(number(id)?)),
         ("GET", ["abaha", kind @ ("products" | "customers"), id]) => {
-            let all = if *kind == "products" {
-                abaha.products()
-            } else {
-                abaha.customers()
-            };
+            let all = if *kind == "products" { abaha.products() } else { abaha.customers() };
             let id = number(id)?;
             one(all.into_iter().find(|item| item["id"].as_u64() == Some(id)))
         }
@@ -115,8 +102,7 @@ fn state(inner: &Inner) -> Value {
     for order in shop.orders.values() {
         *omni_orders.entry(order.status.word()).or_default() += 1;
     }
-    let omni =
-        json!({"products": shop.products.len(), "customers": shop.customers.len(), "orders": omni_orders});
+    let omni = json!({"products": shop.products.len(), "customers": shop.customers.len(), "orders": omni_orders});
     drop(shop);
     let mut abaha_orders = BTreeMap::<String, usize>::new();
     let site = inner.site();
@@ -132,13 +118,7 @@ fn state(inner: &Inner) -> Value {
     let mut calls = BTreeMap::<&str, usize>::new();
     let all = inner.calls.all();
     for call in &all {
-        *calls
-            .entry(if call.api == super::Api::Omni {
-                "omni"
-            } else {
-                "abaha"
-            })
-            .or_default() += 1;
+        *calls.entry(if call.api == super::Api::Omni { "omni" } else { "abaha" }).or_default() += 1;
     }
     json!({
         "omni": omni,
@@ -151,12 +131,8 @@ fn state(inner: &Inner) -> Value {
 
 fn change_product(omni: Omni<'_>, id: u64, body: &Value) -> Outcome {
     let product = omni.product(id).ok_or_else(missing)?;
-    let variants: Vec<u64> = product["variants"]
-        .as_array()
-        .into_iter()
-        .flatten()
-        .filter_map(|variant| variant["id"].as_u64())
-        .collect();
+    let variants: Vec<u64> =
+        product["variants"].as_array().into_iter().flatten().filter_map(|variant| variant["id"].as_u64()).collect();
     // One variant where it is named, else all of the product's.
     let variants = whole(&body["variant_id"]).map_or(variants, |id| vec![id]);
     if let Some(price) = body.get("price") {
@@ -170,15 +146,13 @@ fn change_product(omni: Omni<'_>, id: u64, body: &Value) -> Outcome {
         }
     }
     for (location, amount) in body["stock"].as_object().into_iter().flatten() {
-        let amount =
-            decimal(amount).ok_or_else(|| bad(format!("the stock at {location} must be a number")))?;
+        let amount = decimal(amount).ok_or_else(|| bad(format!("the stock at {location} must be a number")))?;
         for variant in &variants {
             omni.set_stock(*variant, number(location)?, amount).map_err(bad)?;
         }
     }
     if let Some(name) = text(&body["name"]) {
-        omni.change_product(id, |shape| shape["name"] = json!(name))
-            .map_err(bad)?;
+        omni.change_product(id, |shape| shape["name"] = json!(name)).map_err(bad)?;
     }
     if let Some(active) = body["active"].as_bool() {
         omni.set_active(id, active).map_err(bad)?;
@@ -251,9 +225,7 @@ fn abaha_order(abaha: Abaha<'_>, body: &Value) -> Outcome {
 
 fn change_abaha_order(abaha: Abaha<'_>, id: u64, body: &Value) -> Outcome {
     if let Some(status) = signed(&body["status"]) {
-        abaha
-            .set_status(id, status, body["status_view"].as_str())
-            .map_err(bad)?;
+        abaha.set_status(id, status, body["status_view"].as_str()).map_err(bad)?;
     }
     if let Some(paid) = body["paid"].as_bool() {
         abaha.set_payment(id, if paid { 5 } else { 0 }).map_err(bad)?;
@@ -262,9 +234,7 @@ fn change_abaha_order(abaha: Abaha<'_>, id: u64, body: &Value) -> Outcome {
 }
 
 fn list<'a>(body: &'a Value, field: &str) -> Result<&'a Vec<Value>, (u16, String)> {
-    body[field]
-        .as_array()
-        .ok_or_else(|| bad(format!("{field} must be a list")))
+    body[field].as_array().ok_or_else(|| bad(format!("{field} must be a list")))
 }
 
 fn quantity(line: &Value) -> rust_decimal::Decimal {

@@ -202,10 +202,7 @@ impl Faults {
     pub(crate) fn hold(&self, name: &str) -> Arc<Hold> {
         let mut rules = self.lock();
         let hold = rules.holds.entry(name.to_owned()).or_insert_with(|| {
-            Arc::new(Hold {
-                reached: watch::Sender::new(false),
-                released: watch::Sender::new(false),
-            })
+            Arc::new(Hold { reached: watch::Sender::new(false), released: watch::Sender::new(false) })
         });
         Arc::clone(hold)
     }
@@ -220,15 +217,11 @@ impl Faults {
         let rules = &mut *self.lock();
         let matches = |fault: &ApiFault| {
             fault.api == api
-                && fault
-                    .method
-                    .as_deref()
-                    .is_none_or(|wanted| wanted.eq_ignore_ascii_case(method))
+                && fault.method.as_deref().is_none_or(|wanted| wanted.eq_ignore_ascii_case(method))
                 && path_matches(path, &fault.path)
         };
         let turn = rules.api.iter_mut().filter(|fault| matches(fault));
-        let mut turn =
-            turn.filter_map(|fault| due(&mut fault.skip, &mut fault.times).then(|| fault.effect.clone()));
+        let mut turn = turn.filter_map(|fault| due(&mut fault.skip, &mut fault.times).then(|| fault.effect.clone()));
         if let Some(effect) = turn.next() {
             rules.api.retain(|fault| fault.times > 0);
             return Some(effect);
@@ -236,15 +229,9 @@ impl Faults {
         let (dice, mix) = rules.random.as_mut()?;
         let roll = dice.random::<f64>();
         if roll < mix.api_429 {
-            Some(ApiEffect::Status {
-                code: 429,
-                retry_after: Some(1),
-            })
+            Some(ApiEffect::Status { code: 429, retry_after: Some(1) })
         } else if roll < mix.api_429 + mix.api_500 {
-            Some(ApiEffect::Status {
-                code: 500,
-                retry_after: None,
-            })
+            Some(ApiEffect::Status { code: 500, retry_after: None })
         } else if roll < mix.api_429 + mix.api_500 + mix.work_then_reset {
             Some(ApiEffect::WorkThenReset)
         } else {
@@ -255,12 +242,8 @@ impl Faults {
     /// What happens to this webhook, one effect or several.
     pub(crate) fn take_webhook(&self, api: Api, topic: &str) -> Vec<WebhookEffect> {
         let rules = &mut *self.lock();
-        let turn = rules
-            .webhook
-            .iter_mut()
-            .filter(|fault| fault.api == api && topic.starts_with(&fault.topic));
-        let mut turn =
-            turn.filter_map(|fault| due(&mut fault.skip, &mut fault.times).then_some(fault.effect));
+        let turn = rules.webhook.iter_mut().filter(|fault| fault.api == api && topic.starts_with(&fault.topic));
+        let mut turn = turn.filter_map(|fault| due(&mut fault.skip, &mut fault.times).then_some(fault.effect));
         if let Some(effect) = turn.next() {
             rules.webhook.retain(|fault| fault.times > 0);
             return vec![effect];
@@ -312,23 +295,14 @@ mod tests {
 
     fn fault(skip: u32, times: u32) -> ApiFault {
         let effect = ApiEffect::ResetBefore;
-        ApiFault {
-            api: Api::Omni,
-            method: Some("POST".into()),
-            path: "orders$".into(),
-            skip,
-            times,
-            effect,
-        }
+        ApiFault { api: Api::Omni, method: Some("POST".into()), path: "orders$".into(), skip, times, effect }
     }
 
     #[test]
     fn a_fault_spares_the_first_calls_and_ends_after_its_times() {
         let faults = Faults::default();
         faults.api(fault(1, 2));
-        let seen: Vec<bool> = (0..5)
-            .map(|_| faults.take_api(Api::Omni, "POST", "orders").is_some())
-            .collect();
+        let seen: Vec<bool> = (0..5).map(|_| faults.take_api(Api::Omni, "POST", "orders").is_some()).collect();
         assert_eq!(seen, [false, true, true, false, false]);
     }
 
@@ -348,22 +322,9 @@ mod tests {
     fn the_same_seed_gives_the_same_faults() {
         let draw = |seed| {
             let faults = Faults::default();
-            faults.random(
-                seed,
-                FaultMix {
-                    drop: 0.3,
-                    reorder: 0.3,
-                    api_500: 0.5,
-                    ..FaultMix::default()
-                },
-            );
+            faults.random(seed, FaultMix { drop: 0.3, reorder: 0.3, api_500: 0.5, ..FaultMix::default() });
             (0..40)
-                .map(|_| {
-                    (
-                        faults.take_api(Api::Omni, "GET", "x"),
-                        faults.take_webhook(Api::Omni, "orders/create"),
-                    )
-                })
+                .map(|_| (faults.take_api(Api::Omni, "GET", "x"), faults.take_webhook(Api::Omni, "orders/create")))
                 .collect::<Vec<_>>()
         };
         assert_eq!(draw(5), draw(5));

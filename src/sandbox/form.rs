@@ -15,10 +15,7 @@ pub(crate) fn pairs(text: &str) -> Vec<(String, String)> {
 
 /// The first value under a key that is not empty.
 pub(crate) fn get<'a>(pairs: &'a [(String, String)], key: &str) -> Option<&'a str> {
-    pairs
-        .iter()
-        .find(|(name, value)| name == key && !value.is_empty())
-        .map(|(_, value)| value.as_str())
+    pairs.iter().find(|(name, value)| name == key && !value.is_empty()).map(|(_, value)| value.as_str())
 }
 
 /// A body as JSON: either it is JSON, or a form whose `a[0][b]=c` become nested values.
@@ -56,9 +53,8 @@ fn decode(text: &str) -> String {
     let mut out = Vec::with_capacity(bytes.len());
     let mut at = 0;
     while at < bytes.len() {
-        let escaped = (bytes[at] == b'%')
-            .then(|| bytes.get(at + 1..at + 3).and_then(|two| hex::decode(two).ok()))
-            .flatten();
+        let escaped =
+            (bytes[at] == b'%').then(|| bytes.get(at + 1..at + 3).and_then(|two| hex::decode(two).ok())).flatten();
         match (bytes[at], escaped) {
             (_, Some(byte)) => {
                 out.extend(byte);
@@ -82,11 +78,7 @@ fn put(target: &mut Value, path: &[&str], value: String) {
         *target = Value::Object(Map::new());
     }
     if let Value::Object(map) = target {
-        let key = if first.is_empty() {
-            map.len().to_string()
-        } else {
-            (*first).to_owned()
-        };
+        let key = if first.is_empty() { map.len().to_string() } else { (*first).to_owned() };
         put(map.entry(key).or_insert(Value::Null), rest, value);
     }
 }

@@ -37,10 +37,7 @@ pub(crate) struct Request {
 impl Request {
     /// A header's text, or "".
     pub fn header(&self, name: &str) -> &str {
-        self.headers
-            .get(name)
-            .and_then(|value| value.to_str().ok())
-            .unwrap_or_default()
+        self.headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default()
     }
 }
 
@@ -59,26 +56,14 @@ impl Answer {
     /// A JSON answer.
     pub fn json(status: u16, body: &Value) -> Self {
         let (headers, changes) = (Vec::new(), Vec::new());
-        Self {
-            status,
-            html: false,
-            headers,
-            body: body.to_string(),
-            object_id: None,
-            changes,
-        }
+        Self { status, html: false, headers, body: body.to_string(), object_id: None, changes }
     }
 
     /// An HTML page, as a proxy or an unknown path answers.
     pub fn html(status: u16) -> Self {
-        let body = format!(
-            "<!DOCTYPE html><html><head><title>{status}</title></head><body><h1>{status}</h1></body></html>"
-        );
-        Self {
-            html: true,
-            body,
-            ..Self::json(status, &Value::Null)
-        }
+        let body =
+            format!("<!DOCTYPE html><html><head><title>{status}</title></head><body><h1>{status}</h1></body></html>");
+        Self { html: true, body, ..Self::json(status, &Value::Null) }
     }
 }
 
@@ -125,10 +110,7 @@ pub(crate) async fn pass(
             until_stopped(&inner, hold.wait()).await;
         }
         Some(ApiEffect::WrongJson) => {
-            let half = (0..=answer.body.len() / 2)
-                .rev()
-                .find(|at| answer.body.is_char_boundary(*at))
-                .unwrap_or(0);
+            let half = (0..=answer.body.len() / 2).rev().find(|at| answer.body.is_char_boundary(*at)).unwrap_or(0);
             answer.body.truncate(half);
         }
         Some(ApiEffect::SlowBody(time)) => slow = Some(time),
@@ -175,19 +157,13 @@ fn cut(request: &Request) -> Response<Body> {
 
 /// What an API says when it does not do the work.
 fn refusal(api: Api, code: u16, retry_after: Option<u64>) -> Answer {
-    let message = if code == 429 {
-        "Too many requests"
-    } else {
-        "Internal error"
-    };
+    let message = if code == 429 { "Too many requests" } else { "Internal error" };
     let body = match api {
         Api::Omni => json!({"error": {"message": message}}),
         Api::Abaha => json!({"status": code, "message": message, "data": null}),
     };
     let mut answer = Answer::json(code, &body);
-    answer
-        .headers
-        .extend(retry_after.map(|seconds| ("retry-after", seconds.to_string())));
+    answer.headers.extend(retry_after.map(|seconds| ("retry-after", seconds.to_string())));
     answer
 }
 
@@ -204,27 +180,10 @@ struct Seen {
 
 impl Seen {
     fn new(inner: &Arc<Inner>, request: &Request) -> Self {
-        let Request {
-            api,
-            method,
-            path,
-            query,
-            writing,
-            ..
-        } = request;
-        let at = inner
-            .calls
-            .begin(inner.clock.now(), *api, method, path, query, *writing);
+        let Request { api, method, path, query, writing, .. } = request;
+        let at = inner.calls.begin(inner.clock.now(), *api, method, path, query, *writing);
         let (method, path) = (method.clone(), path.clone());
-        Self {
-            inner: Arc::clone(inner),
-            api: *api,
-            method,
-            path,
-            at,
-            posts: Vec::new(),
-            answered: false,
-        }
+        Self { inner: Arc::clone(inner), api: *api, method, path, at, posts: Vec::new(), answered: false }
     }
 
     fn tell(&self, phase: Phase) {
@@ -245,22 +204,14 @@ impl Seen {
 
     /// Writes the answer.
     fn answer(mut self, answer: Answer, level: Option<String>, slow: Option<Duration>) -> Response<Body> {
-        self.inner
-            .calls
-            .note(self.at, |call| call.status = Some(answer.status));
+        self.inner.calls.note(self.at, |call| call.status = Some(answer.status));
         self.answered = true;
         let length = answer.body.len();
         let body = Bytes::from(answer.body);
-        let size = if slow.is_some() {
-            length.div_ceil(DROPS).max(1)
-        } else {
-            length.max(1)
-        };
+        let size = if slow.is_some() { length.div_ceil(DROPS).max(1) } else { length.max(1) };
         let pause = slow.unwrap_or_default() / u32::try_from(length.div_ceil(size).max(1)).unwrap_or(1);
-        let parts: Vec<Bytes> = (0..length)
-            .step_by(size)
-            .map(|from| body.slice(from..(from + size).min(length)))
-            .collect();
+        let parts: Vec<Bytes> =
+            (0..length).step_by(size).map(|from| body.slice(from..(from + size).min(length))).collect();
         // The stream owns `self`, and is dropped when the last part is written or the caller is gone.
         let stream = stream::iter(parts).then(move |part| {
             let _owned = &self;
@@ -272,14 +223,9 @@ impl Seen {
             }
         });
         let mut response = Response::new(Body::from_stream(stream));
-        *response.status_mut() =
-            StatusCode::from_u16(answer.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        *response.status_mut() = StatusCode::from_u16(answer.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         let headers = response.headers_mut();
-        let kind = if answer.html {
-            "text/html; charset=utf-8"
-        } else {
-            "application/json; charset=utf-8"
-        };
+        let kind = if answer.html { "text/html; charset=utf-8" } else { "application/json; charset=utf-8" };
         headers.insert("content-type", HeaderValue::from_static(kind));
         headers.insert("content-length", HeaderValue::from(length));
         let level = level.map(|level| ("x-sapo-api-call-limit", level));

@@ -47,32 +47,20 @@ impl Sandbox {
         ];
         let mut listeners = Vec::new();
         for (what, address) in wanted {
-            let refused = |source| SandboxError::Listen {
-                what,
-                address,
-                source,
-            };
+            let refused = |source| SandboxError::Listen { what, address, source };
             let listener = TcpListener::bind(address).await.map_err(refused)?;
             let bound = listener.local_addr().map_err(refused)?;
             listeners.push((listener, bound));
         }
         let inner = Arc::new(Inner::new(config)?);
-        let routers = [
-            omni::router(&inner),
-            abaha::router(&inner),
-            control::router(&inner),
-        ];
+        let routers = [omni::router(&inner), abaha::router(&inner), control::router(&inner)];
         let mut addresses = [SocketAddr::from(([127, 0, 0, 1], 0)); 3];
         for (index, ((listener, bound), router)) in listeners.into_iter().zip(routers).enumerate() {
             addresses[index] = bound;
             serve(&inner, listener, router);
         }
         let stop = Arc::new(StopOnDrop(inner.stop.clone()));
-        Ok(Self {
-            inner,
-            addresses,
-            _stop: stop,
-        })
+        Ok(Self { inner, addresses, _stop: stop })
     }
 
     /// The base address of the Omni API, without `/admin`.
@@ -178,35 +166,15 @@ impl Sandbox {
     pub(crate) fn shared_products(&self) -> Vec<(String, Decimal)> {
         let shop = self.inner.shop();
         let site = self.inner.site();
-        let shown = site
-            .products
-            .values()
-            .filter(|product| product.status == 1 && shop.skus.contains_key(&product.code));
-        shown
-            .map(|product| (product.code.clone(), product.price_sale))
-            .collect()
+        let shown =
+            site.products.values().filter(|product| product.status == 1 && shop.skus.contains_key(&product.code));
+        shown.map(|product| (product.code.clone(), product.price_sale)).collect()
     }
 
     /// The ids of the newest orders of Omni and of Abaha.
     pub(crate) fn newest_orders(&self, most: usize) -> (Vec<u64>, Vec<u64>) {
-        let omni = self
-            .inner
-            .shop()
-            .orders
-            .keys()
-            .rev()
-            .take(most)
-            .copied()
-            .collect();
-        let abaha = self
-            .inner
-            .site()
-            .orders
-            .keys()
-            .rev()
-            .take(most)
-            .copied()
-            .collect();
+        let omni = self.inner.shop().orders.keys().rev().take(most).copied().collect();
+        let abaha = self.inner.site().orders.keys().rev().take(most).copied().collect();
         (omni, abaha)
     }
 
@@ -221,8 +189,7 @@ fn serve(inner: &Arc<Inner>, listener: TcpListener, router: Router) {
     let stop = inner.stop.clone();
     let service = router.into_make_service_with_connect_info::<Line>();
     inner.tasks.spawn(async move {
-        let served =
-            axum::serve(CuttableListener(listener), service).with_graceful_shutdown(stop.cancelled_owned());
+        let served = axum::serve(CuttableListener(listener), service).with_graceful_shutdown(stop.cancelled_owned());
         // This listener never fails: it waits and accepts again.
         let _ = served.await;
     });

@@ -35,9 +35,7 @@ pub(crate) struct Inner {
 impl Inner {
     /// Both shops, filled from the seed; must be called within a runtime.
     pub fn new(config: SandboxConfig) -> Result<Self, SandboxError> {
-        let clock = Clock {
-            distinct: config.distinct_times,
-        };
+        let clock = Clock { distinct: config.distinct_times };
         let mut shop = Shop::new(config.tenant_id, &config.alias, clock);
         super::seed::fill(&mut shop, &config);
         shop.take_changes();

@@ -41,14 +41,7 @@ pub(crate) const RANGES: [Range; 8] = [
     },
     Range {
         category: "Thực phẩm",
-        things: &[
-            "Bánh tráng",
-            "Mứt gừng",
-            "Cà phê rang",
-            "Trà sen",
-            "Nước mắm",
-            "Gạo",
-        ],
+        things: &["Bánh tráng", "Mứt gừng", "Cà phê rang", "Trà sen", "Nước mắm", "Gạo"],
         kinds: &["Tây Ninh", "Huế", "Đà Lạt", "Phú Quốc", "loại 1", "nhà làm"],
         options: &["gói", "hộp", "chai", "túi"],
         letters: "TP",
@@ -88,13 +81,10 @@ pub(crate) const RANGES: [Range; 8] = [
     },
 ];
 
-const FAMILY: [&str; 12] = [
-    "Nguyễn", "Trần", "Lê", "Phạm", "Hoàng", "Huỳnh", "Phan", "Vũ", "Võ", "Đặng", "Bùi", "Đỗ",
-];
+const FAMILY: [&str; 12] = ["Nguyễn", "Trần", "Lê", "Phạm", "Hoàng", "Huỳnh", "Phan", "Vũ", "Võ", "Đặng", "Bùi", "Đỗ"];
 const MIDDLE: [&str; 8] = ["Thị", "Văn", "Ngọc", "Minh", "Thanh", "Đức", "Thu", "Quốc"];
-const GIVEN: [&str; 14] = [
-    "Mẫu", "An", "Bình", "Chi", "Dung", "Giang", "Hà", "Khánh", "Lan", "Mai", "Nam", "Phúc", "Quyên", "Tú",
-];
+const GIVEN: [&str; 14] =
+    ["Mẫu", "An", "Bình", "Chi", "Dung", "Giang", "Hà", "Khánh", "Lan", "Mai", "Nam", "Phúc", "Quyên", "Tú"];
 
 /// One of some things.
 pub(crate) fn pick<T: Copy>(dice: &mut StdRng, from: &[T]) -> T {
@@ -103,26 +93,13 @@ pub(crate) fn pick<T: Copy>(dice: &mut StdRng, from: &[T]) -> T {
 
 /// A person's name.
 pub(crate) fn person(dice: &mut StdRng) -> String {
-    format!(
-        "{} {} {}",
-        pick(dice, &FAMILY),
-        pick(dice, &MIDDLE),
-        pick(dice, &GIVEN)
-    )
+    format!("{} {} {}", pick(dice, &FAMILY), pick(dice, &MIDDLE), pick(dice, &GIVEN))
 }
 
 /// A SKU as shops write them: with slashes, blanks, both cases. The number makes it unique.
 pub(crate) fn sku(dice: &mut StdRng, letters: &str, number: usize, option: &str) -> String {
-    let option: String = option
-        .chars()
-        .filter(char::is_ascii_alphanumeric)
-        .collect::<String>()
-        .to_uppercase();
-    let end = if option.is_empty() {
-        format!("{}", dice.random_range(1..10))
-    } else {
-        option
-    };
+    let option: String = option.chars().filter(char::is_ascii_alphanumeric).collect::<String>().to_uppercase();
+    let end = if option.is_empty() { format!("{}", dice.random_range(1..10)) } else { option };
     match dice.random_range(0..8) {
         0 => format!("{letters}/{number:04}/{end}"),
         1 => format!("{letters}/{number:04} /{end}"),
@@ -136,10 +113,7 @@ pub(crate) fn sku(dice: &mut StdRng, letters: &str, number: usize, option: &str)
 /// A phone as people type them; some are none at all. The number makes mobile ones unique.
 pub(crate) fn phone(dice: &mut StdRng, number: usize) -> Option<String> {
     let rest = format!("{:07}", number % 10_000_000);
-    let prefix = pick(
-        dice,
-        &["90", "91", "98", "97", "84", "70", "79", "32", "56", "58"],
-    );
+    let prefix = pick(dice, &["90", "91", "98", "97", "84", "70", "79", "32", "56", "58"]);
     let (a, b) = rest.split_at(3);
     Some(match dice.random_range(0..20) {
         0 => format!("+84{prefix}{rest}"),
@@ -149,15 +123,9 @@ pub(crate) fn phone(dice: &mut StdRng, number: usize) -> Option<String> {
         4 => format!("+84 (0){prefix} {a} {b}"),
         5 => format!("0{prefix} {a} {b}"),
         6 => format!("{prefix}{rest}"),
-        7 => format!(
-            "{}{rest}",
-            pick(dice, &["0120", "0121", "0123", "0162", "0169", "0186", "0199"])
-        ),
+        7 => format!("{}{rest}", pick(dice, &["0120", "0121", "0123", "0162", "0169", "0186", "0199"])),
         8 => format!("024{}{}", 3, rest),
-        9 => format!(
-            "0{prefix}{rest} - 0{prefix}{}",
-            rest.chars().rev().collect::<String>()
-        ),
+        9 => format!("0{prefix}{rest} - 0{prefix}{}", rest.chars().rev().collect::<String>()),
         10 => format!("0{}******{}", &prefix[..1], &rest[5..]),
         11 => return None,
         12 => String::new(),

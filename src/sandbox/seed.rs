@@ -20,11 +20,7 @@ pub(crate) fn fill(shop: &mut Shop, config: &SandboxConfig) {
     if config.customers == 0 {
         return;
     }
-    let walk_in = NewCustomer {
-        name: "Khách lẻ".into(),
-        code: Some("KL".into()),
-        ..NewCustomer::default()
-    };
+    let walk_in = NewCustomer { name: "Khách lẻ".into(), code: Some("KL".into()), ..NewCustomer::default() };
     shop.add_customer(walk_in);
     for number in 1..config.customers {
         let phone = phone(&mut dice, number);
@@ -33,31 +29,14 @@ pub(crate) fn fill(shop: &mut Shop, config: &SandboxConfig) {
             Some(phone) if !phone.is_empty() && dice.random_ratio(1, 12) => phone.clone(),
             _ => person(&mut dice),
         };
-        let email = if dice.random_ratio(1, 5) {
-            format!("khach{number}@example.com")
-        } else {
-            String::new()
-        };
-        let address = dice
-            .random_ratio(2, 3)
-            .then(|| format!("Số {} phố Thử Nghiệm", number % 200 + 1));
-        shop.add_customer(NewCustomer {
-            name,
-            phone,
-            email,
-            address,
-            code: None,
-        });
+        let email = if dice.random_ratio(1, 5) { format!("khach{number}@example.com") } else { String::new() };
+        let address = dice.random_ratio(2, 3).then(|| format!("Số {} phố Thử Nghiệm", number % 200 + 1));
+        shop.add_customer(NewCustomer { name, phone, email, address, code: None });
     }
 }
 
 fn product(shop: &mut Shop, dice: &mut StdRng, range: &Range, number: usize) {
-    let name = format!(
-        "{} {} {}",
-        pick(dice, range.things),
-        pick(dice, range.kinds),
-        number + 1
-    );
+    let name = format!("{} {} {}", pick(dice, range.things), pick(dice, range.kinds), number + 1);
     let category = (!dice.random_ratio(1, 25)).then(|| shop.category_named(range.category));
     // Every seventeenth is a combo and every ninth has a carton, so that a small shop has some too.
     let variants = match number {
@@ -65,10 +44,7 @@ fn product(shop: &mut Shop, dice: &mut StdRng, range: &Range, number: usize) {
         _ if number % 9 == 8 => Vec::from([plain(dice, range, number, "hộp")]),
         _ => {
             let count = dice.random_range(1..=range.options.len());
-            range.options[..count]
-                .iter()
-                .map(|option| plain(dice, range, number, option))
-                .collect()
+            range.options[..count].iter().map(|option| plain(dice, range, number, option)).collect()
         }
     };
     // SKUs carry the product's number and the option, so none is taken twice.
@@ -82,12 +58,8 @@ fn product(shop: &mut Shop, dice: &mut StdRng, range: &Range, number: usize) {
         return;
     };
     product.tags = dice.random_ratio(1, 2).then(|| String::from("he,moi"));
-    product.description = dice
-        .random_ratio(1, 3)
-        .then(|| format!("<p>{name}, hàng mẫu.</p>"));
-    product.image = dice
-        .random_ratio(1, 2)
-        .then(|| format!("https://images.example/{}.jpg", number + 1));
+    product.description = dice.random_ratio(1, 3).then(|| format!("<p>{name}, hàng mẫu.</p>"));
+    product.image = dice.random_ratio(1, 2).then(|| format!("https://images.example/{}.jpg", number + 1));
     if dice.random_ratio(1, 15) {
         product.active = false;
         for variant in &mut product.variants {
@@ -128,21 +100,14 @@ fn plain(dice: &mut StdRng, range: &Range, number: usize, option: &str) -> NewVa
 
 /// A carton of six beside the single box.
 fn carton(shop: &mut Shop, dice: &mut StdRng, range: &Range, number: usize, product: u64) {
-    let Some(root) = shop
-        .products
-        .get(&product)
-        .and_then(|product| product.variants.first())
-        .map(|variant| variant.id)
+    let Some(root) = shop.products.get(&product).and_then(|product| product.variants.first()).map(|variant| variant.id)
     else {
         return;
     };
     let mut new = plain(dice, range, number, "T6");
     new.option = "thùng".into();
     new.unit = Some("thùng".into());
-    new.kind = Kind::Pack {
-        root,
-        quantity: Decimal::from(6),
-    };
+    new.kind = Kind::Pack { root, quantity: Decimal::from(6) };
     shop.add_variant(product, new);
 }
 
@@ -177,12 +142,7 @@ mod tests {
     use serde_json::Value;
 
     fn shop(seed: u64) -> Shop {
-        let config = SandboxConfig {
-            seed,
-            products: 120,
-            customers: 120,
-            ..SandboxConfig::default()
-        };
+        let config = SandboxConfig { seed, products: 120, customers: 120, ..SandboxConfig::default() };
         let mut shop = Shop::new(1, "mau", Clock { distinct: false });
         fill(&mut shop, &config);
         shop
@@ -190,10 +150,7 @@ mod tests {
 
     fn written(shop: &Shop) -> Vec<Value> {
         let products = shop.products.keys().filter_map(|id| shop.product_json(*id));
-        let customers = shop
-            .customers
-            .values()
-            .map(|customer| shop.customer_json(customer));
+        let customers = shop.customers.values().map(|customer| shop.customer_json(customer));
         let mut all: Vec<Value> = products.chain(customers).collect();
         // Times are those of the making.
         all.iter_mut().for_each(strip_times);
@@ -222,50 +179,22 @@ mod tests {
         let shop = shop(7);
         assert_eq!(shop.products.len(), 120);
         assert_eq!(shop.customers.len(), 120);
-        let variants: Vec<_> = shop
-            .products
-            .values()
-            .flat_map(|product| &product.variants)
-            .collect();
+        let variants: Vec<_> = shop.products.values().flat_map(|product| &product.variants).collect();
         assert!(variants.iter().any(|variant| variant.retail.is_none()));
+        assert!(variants.iter().any(|variant| variant.retail == Some(Decimal::ZERO)));
+        assert!(variants.iter().any(|variant| matches!(variant.kind, Kind::Pack { .. })));
+        assert!(variants.iter().any(|variant| matches!(variant.kind, Kind::Combo(_))));
         assert!(
-            variants
-                .iter()
-                .any(|variant| variant.retail == Some(Decimal::ZERO))
+            variants.iter().any(|variant| { variant.stock.values().any(|stock| stock.on_hand.is_sign_negative()) })
         );
         assert!(
-            variants
-                .iter()
-                .any(|variant| matches!(variant.kind, Kind::Pack { .. }))
+            variants.iter().any(|variant| { variant.stock.values().any(|stock| !stock.on_hand.fract().is_zero()) })
         );
-        assert!(
-            variants
-                .iter()
-                .any(|variant| matches!(variant.kind, Kind::Combo(_)))
-        );
-        assert!(variants.iter().any(|variant| {
-            variant
-                .stock
-                .values()
-                .any(|stock| stock.on_hand.is_sign_negative())
-        }));
-        assert!(variants.iter().any(|variant| {
-            variant
-                .stock
-                .values()
-                .any(|stock| !stock.on_hand.fract().is_zero())
-        }));
         assert!(variants.iter().any(|variant| variant.sku.contains('/')));
         assert!(shop.products.values().any(|product| !product.active));
+        assert!(shop.customers.values().any(|customer| customer.phone.is_none() && customer.name != "Khách lẻ"));
         assert!(
-            shop.customers
-                .values()
-                .any(|customer| customer.phone.is_none() && customer.name != "Khách lẻ")
-        );
-        assert!(
-            shop.customers
-                .values()
-                .any(|customer| customer.phone.as_deref().is_some_and(|phone| phone.contains('*')))
+            shop.customers.values().any(|customer| customer.phone.as_deref().is_some_and(|phone| phone.contains('*')))
         );
     }
 }

@@ -47,13 +47,7 @@ impl Listener for CuttableListener {
                 Ok((stream, address)) => {
                     // Answers are small; without this each would wait for the caller's acknowledgement.
                     let _ = stream.set_nodelay(true);
-                    return (
-                        CuttableStream {
-                            stream,
-                            line: Line::default(),
-                        },
-                        address,
-                    );
+                    return (CuttableStream { stream, line: Line::default() }, address);
                 }
                 // Too many open files, or a caller that is gone already: the next may do better.
                 Err(_) => tokio::time::sleep(Duration::from_millis(20)).await,
@@ -93,11 +87,7 @@ impl AsyncRead for CuttableStream {
 }
 
 impl AsyncWrite for CuttableStream {
-    fn poll_write(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        bytes: &[u8],
-    ) -> Poll<io::Result<usize>> {
+    fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         match self.broken() {
             Some(error) => Poll::Ready(Err(error)),
             None => Pin::new(&mut self.stream).poll_write(context, bytes),

@@ -28,20 +28,13 @@ pub struct TrafficConfig {
 
 impl Default for TrafficConfig {
     fn default() -> Self {
-        Self {
-            events_per_second: 1.0,
-            seed: 1,
-        }
+        Self { events_per_second: 1.0, seed: 1 }
     }
 }
 
 /// Makes events on both sides until stopped; each is said on [`Sandbox::watch`].
 pub async fn traffic(sandbox: &Sandbox, config: TrafficConfig, stop: CancellationToken) {
-    let mut traffic = Traffic {
-        sandbox,
-        dice: StdRng::seed_from_u64(config.seed),
-        customers: 900_000,
-    };
+    let mut traffic = Traffic { sandbox, dice: StdRng::seed_from_u64(config.seed), customers: 900_000 };
     let mean = 1.0 / config.events_per_second.max(0.001);
     loop {
         // Half to one and a half times the mean: lively, and never a burst.
@@ -90,58 +83,36 @@ impl Traffic<'_> {
     fn variant(&mut self) -> Option<Value> {
         let product = self.product()?;
         let variants = product["variants"].as_array()?;
-        variants
-            .get(self.dice.random_range(0..variants.len().max(1)))
-            .cloned()
+        variants.get(self.dice.random_range(0..variants.len().max(1))).cloned()
     }
 
     fn price(&mut self) -> Option<String> {
         let variant = self.variant()?;
         let price = Decimal::from(self.dice.random_range(10..900) * 1000);
-        self.sandbox
-            .omni()
-            .set_price(variant["id"].as_u64()?, price)
-            .ok()?;
+        self.sandbox.omni().set_price(variant["id"].as_u64()?, price).ok()?;
         Some(format!("Sapo: {} now costs {price} đ", variant["sku"].as_str()?))
     }
 
     fn stock(&mut self) -> Option<String> {
         let variant = self.variant()?;
-        let (location, name) = pick(
-            &mut self.dice,
-            &[(FIRST_LOCATION, "Hà Nội"), (SECOND_LOCATION, "Sài Gòn")],
-        );
+        let (location, name) = pick(&mut self.dice, &[(FIRST_LOCATION, "Hà Nội"), (SECOND_LOCATION, "Sài Gòn")]);
         let on_hand = Decimal::from(self.dice.random_range(0..150));
-        self.sandbox
-            .omni()
-            .set_stock(variant["id"].as_u64()?, location, on_hand)
-            .ok()?;
-        Some(format!(
-            "Sapo: {on_hand} of {} counted in {name}",
-            variant["sku"].as_str()?
-        ))
+        self.sandbox.omni().set_stock(variant["id"].as_u64()?, location, on_hand).ok()?;
+        Some(format!("Sapo: {on_hand} of {} counted in {name}", variant["sku"].as_str()?))
     }
 
     fn rename(&mut self) -> Option<String> {
         let product = self.product()?;
         let name = product["name"].as_str()?;
-        let renamed = name
-            .strip_suffix(" (mới)")
-            .map_or_else(|| format!("{name} (mới)"), str::to_owned);
-        self.sandbox
-            .omni()
-            .change_product(product["id"].as_u64()?, |shape| shape["name"] = json!(renamed))
-            .ok()?;
+        let renamed = name.strip_suffix(" (mới)").map_or_else(|| format!("{name} (mới)"), str::to_owned);
+        self.sandbox.omni().change_product(product["id"].as_u64()?, |shape| shape["name"] = json!(renamed)).ok()?;
         Some(format!("Sapo: {name} is now called {renamed}"))
     }
 
     fn trade(&mut self) -> Option<String> {
         let product = self.product()?;
         let active = product["status"] != "active";
-        self.sandbox
-            .omni()
-            .set_active(product["id"].as_u64()?, active)
-            .ok()?;
+        self.sandbox.omni().set_active(product["id"].as_u64()?, active).ok()?;
         Some(format!(
             "Sapo: {} is {}",
             product["name"].as_str()?,
@@ -161,21 +132,12 @@ impl Traffic<'_> {
         for _ in 0..self.dice.random_range(1..=3) {
             let variant = self.variant()?;
             let price = decimal(&variant["variant_retail_price"]).unwrap_or_else(|| Decimal::from(50_000));
-            lines.push((
-                variant["id"].as_u64()?,
-                Decimal::from(self.dice.random_range(1..=3)),
-                price,
-            ));
+            lines.push((variant["id"].as_u64()?, Decimal::from(self.dice.random_range(1..=3)), price));
         }
         let customers = self.sandbox.omni().customer_ids();
         let customer_id = (!customers.is_empty()).then(|| pick(&mut self.dice, &customers));
         let fee = Decimal::from(pick(&mut self.dice, &[0, 0, 25_000, 30_000]));
-        let order = PlaceOrder {
-            customer_id,
-            lines,
-            fee,
-            ..PlaceOrder::default()
-        };
+        let order = PlaceOrder { customer_id, lines, fee, ..PlaceOrder::default() };
         let id = self.sandbox.omni().place_order(order).ok()?;
         Some(format!("Sapo: order {} taken", self.omni_code(id)))
     }
@@ -184,11 +146,7 @@ impl Traffic<'_> {
     fn abaha_order(&mut self) -> Option<String> {
         let unknown = self.dice.random_ratio(1, 20);
         let lines = if unknown {
-            vec![(
-                String::from("CHI-CO-TREN-APP"),
-                Decimal::ONE,
-                Decimal::from(99_000),
-            )]
+            vec![(String::from("CHI-CO-TREN-APP"), Decimal::ONE, Decimal::from(99_000))]
         } else {
             let wanted = self.dice.random_range(1..=3);
             self.common_products(wanted)
@@ -212,11 +170,7 @@ impl Traffic<'_> {
         Some(format!(
             "Abaha: order ABH{:06} placed{}",
             id - 900_000,
-            if unknown {
-                ", with a product unknown to Sapo"
-            } else {
-                ""
-            }
+            if unknown { ", with a product unknown to Sapo" } else { "" }
         ))
     }
 
@@ -251,8 +205,7 @@ impl Traffic<'_> {
             17..19 => (omni.cancel(id), "cancelled"),
             _ => (omni.return_order(id, self.dice.random_ratio(1, 2)), "returned"),
         };
-        done.ok()
-            .map(|()| format!("Sapo: order {} {word}", self.omni_code(id)))
+        done.ok().map(|()| format!("Sapo: order {} {word}", self.omni_code(id)))
     }
 
     fn abaha_step(&mut self) -> Option<String> {
@@ -268,8 +221,7 @@ impl Traffic<'_> {
             7..9 => (abaha.set_status(id, 0, None), "cancelled"),
             _ => (abaha.set_status(id, 30, Some("Hoàn hàng")), "returned"),
         };
-        done.ok()
-            .map(|()| format!("Abaha: order ABH{:06} {word}", id - 900_000))
+        done.ok().map(|()| format!("Abaha: order ABH{:06} {word}", id - 900_000))
     }
 
     fn omni_code(&self, id: u64) -> String {

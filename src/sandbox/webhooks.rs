@@ -94,11 +94,7 @@ impl Webhooks {
     pub fn new(timeout: Duration) -> Result<Self, reqwest::Error> {
         // The provider is the process's choice; a second choice is refused, and the first is as good.
         let _ = rustls::crypto::ring::default_provider().install_default();
-        let client = reqwest::Client::builder()
-            .timeout(timeout)
-            .user_agent("JVM")
-            .no_proxy()
-            .build()?;
+        let client = reqwest::Client::builder().timeout(timeout).user_agent("JVM").no_proxy().build()?;
         Ok(Self {
             client,
             target: Mutex::new(None),
@@ -193,9 +189,7 @@ pub(crate) async fn launch_and_wait(inner: &Arc<Inner>, posts: Vec<Post>) {
     let mut tried = Vec::new();
     for post in posts {
         let (done, wait) = oneshot::channel();
-        inner
-            .tasks
-            .spawn_on(deliver(Arc::clone(inner), post, Some(done)), &inner.runtime);
+        inner.tasks.spawn_on(deliver(Arc::clone(inner), post, Some(done)), &inner.runtime);
         tried.push(wait);
     }
     for wait in tried {
@@ -222,12 +216,7 @@ fn copy(inner: &Inner, post: &Post) -> Post {
 /// Writes body and headers as the system does.
 fn address(inner: &Inner, base: &str, change: Change) -> Post {
     let config = &inner.config;
-    let Change {
-        api,
-        topic,
-        object_id,
-        body,
-    } = change;
+    let Change { api, topic, object_id, body } = change;
     let header = |name: &str, value: String| (name.to_owned(), value);
     let (url, body, headers) = match api {
         Api::Omni => {
@@ -236,10 +225,7 @@ fn address(inner: &Inner, base: &str, change: Change) -> Post {
             let mut headers = vec![
                 header("content-type", "application/json; charset=utf-8".into()),
                 header("x-sapo-topic", topic.clone()),
-                header(
-                    "x-sapo-hmac-sha256",
-                    base64_signature(&config.webhook_secret, &body),
-                ),
+                header("x-sapo-hmac-sha256", base64_signature(&config.webhook_secret, &body)),
                 header("x-sapo-tenant-domain", format!("{}.mysapogo.com", config.alias)),
                 header("x-sapo-object-id", object_id.to_string()),
                 header("x-event-version", inner.webhooks.next_version().to_string()),
@@ -253,12 +239,8 @@ fn address(inner: &Inner, base: &str, change: Change) -> Post {
         }
         Api::Abaha => {
             let url = format!("{base}/webhooks/abaha/{}", config.site);
-            let site = config
-                .site
-                .parse::<u64>()
-                .map_or_else(|_| json!(config.site), |site| json!(site));
-            let envelope =
-                json!({"event": topic, "site_id": site, "sent_at": iso(inner.clock.now()), "data": body});
+            let site = config.site.parse::<u64>().map_or_else(|_| json!(config.site), |site| json!(site));
+            let envelope = json!({"event": topic, "site_id": site, "sent_at": iso(inner.clock.now()), "data": body});
             let body = Bytes::from(envelope.to_string());
             let mut headers = vec![header("content-type", "application/json".into())];
             headers.extend(config.abaha_header.clone());
@@ -326,29 +308,14 @@ async fn try_once(inner: &Inner, post: &Post, try_no: u32) -> bool {
     let Ok(_place) = inner.webhooks.places.acquire().await else {
         return false;
     };
-    let body = if post.truncate && try_no == 1 {
-        post.body.slice(..post.body.len() / 2)
-    } else {
-        post.body.clone()
-    };
+    let body = if post.truncate && try_no == 1 { post.body.slice(..post.body.len() / 2) } else { post.body.clone() };
     let mut request = inner.webhooks.client.post(&post.url).body(body);
     for (name, value) in &post.headers {
         request = request.header(name, value);
     }
-    let answer = request
-        .send()
-        .await
-        .ok()
-        .map(|response| response.status().as_u16());
+    let answer = request.send().await.ok().map(|response| response.status().as_u16());
     let (api, topic) = (post.api, post.topic.clone());
-    let sent = Sent {
-        at: iso(inner.clock.now()),
-        api,
-        topic,
-        object_id: post.object_id,
-        answer,
-        try_no,
-    };
+    let sent = Sent { at: iso(inner.clock.now()), api, topic, object_id: post.object_id, answer, try_no };
     let taken = sent.taken();
     lock(&inner.webhooks.sent).push(sent);
     taken

@@ -46,18 +46,14 @@ impl Store {
 
     /// Opens an account again after a call that worked.
     pub async fn open_account(&self, account: &str) -> Result<(), StoreError> {
-        sqlx::query("delete from accounts where account = $1")
-            .bind(account)
-            .execute(&self.write)
-            .await?;
+        sqlx::query("delete from accounts where account = $1").bind(account).execute(&self.write).await?;
         Ok(())
     }
 
     /// Every account that is closed now, or was and has not been seen to work since.
     pub async fn closed_accounts(&self) -> Result<HashMap<String, Closed>, StoreError> {
-        let rows: Vec<Closed> = sqlx::query_as("select account, not_before, failures, reason from accounts")
-            .fetch_all(&self.read)
-            .await?;
+        let rows: Vec<Closed> =
+            sqlx::query_as("select account, not_before, failures, reason from accounts").fetch_all(&self.read).await?;
         Ok(rows.into_iter().map(|row| (row.account.clone(), row)).collect())
     }
 }

@@ -28,27 +28,23 @@ impl Store {
         subject: &str,
         detail: &str,
     ) -> Result<(), StoreError> {
-        sqlx::query(
-            "insert into audit (id, at, actor, action, subject, detail) values ($1, $2, $3, $4, $5, $6)",
-        )
-        .bind(uuid::Uuid::now_v7().to_string())
-        .bind(self.clock.now())
-        .bind(actor)
-        .bind(action)
-        .bind(subject)
-        .bind(detail)
-        .execute(&mut **tx)
-        .await?;
+        sqlx::query("insert into audit (id, at, actor, action, subject, detail) values ($1, $2, $3, $4, $5, $6)")
+            .bind(uuid::Uuid::now_v7().to_string())
+            .bind(self.clock.now())
+            .bind(actor)
+            .bind(action)
+            .bind(subject)
+            .bind(detail)
+            .execute(&mut **tx)
+            .await?;
         Ok(())
     }
 
     /// The newest audit rows.
     pub async fn audit_rows(&self, limit: i64) -> Result<Vec<AuditRow>, StoreError> {
-        Ok(sqlx::query_as(
-            "select at, actor, action, subject, detail from audit order by at desc, id desc limit $1",
-        )
-        .bind(limit)
-        .fetch_all(&self.read)
-        .await?)
+        Ok(sqlx::query_as("select at, actor, action, subject, detail from audit order by at desc, id desc limit $1")
+            .bind(limit)
+            .fetch_all(&self.read)
+            .await?)
     }
 }

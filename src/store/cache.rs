@@ -24,10 +24,7 @@ pub struct SnapshotCache {
 impl SnapshotCache {
     /// Makes an empty cache; [`SnapshotCache::refresh`] fills it.
     pub fn new(store: Store) -> Self {
-        Self {
-            store,
-            held: Arc::default(),
-        }
+        Self { store, held: Arc::default() }
     }
 
     /// The newest snapshot, if there is one yet.
@@ -51,8 +48,7 @@ impl SnapshotCache {
 
     /// Whether the snapshot is there and young enough.
     pub fn fresh(&self) -> bool {
-        self.get()
-            .is_some_and(|held| self.store.clock().now() - held.1 < millis(STALE_AFTER))
+        self.get().is_some_and(|held| self.store.clock().now() - held.1 < millis(STALE_AFTER))
     }
 
     /// Refreshes once a second until cancelled.

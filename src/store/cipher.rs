@@ -42,14 +42,10 @@ impl Cipher {
         if let Some(key) = given {
             return Self::from_hex(key.expose_secret()).ok_or_else(|| KeyError::Form("given".to_owned()));
         }
-        let failed = |error: std::io::Error| KeyError::File {
-            path: file.display().to_string(),
-            why: error.to_string(),
-        };
+        let failed =
+            |error: std::io::Error| KeyError::File { path: file.display().to_string(), why: error.to_string() };
         match std::fs::read_to_string(file) {
-            Ok(text) => {
-                Self::from_hex(text.trim()).ok_or_else(|| KeyError::Form(format!("in {}", file.display())))
-            }
+            Ok(text) => Self::from_hex(text.trim()).ok_or_else(|| KeyError::Form(format!("in {}", file.display()))),
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
                 let mut key = [0_u8; 32];
                 rand::rng().fill_bytes(&mut key);
@@ -69,10 +65,7 @@ impl Cipher {
     pub fn seal(&self, place: &str, text: &str) -> Vec<u8> {
         let mut nonce = [0_u8; 12];
         rand::rng().fill_bytes(&mut nonce);
-        let payload = Payload {
-            msg: text.as_bytes(),
-            aad: place.as_bytes(),
-        };
+        let payload = Payload { msg: text.as_bytes(), aad: place.as_bytes() };
         // ChaCha20-Poly1305 fails only for texts of 256 GiB and more.
         let sealed = self.0.encrypt(&Nonce::from(nonce), payload).unwrap_or_default();
         [nonce.as_slice(), &sealed].concat()
@@ -82,14 +75,8 @@ impl Cipher {
     pub fn open(&self, place: &str, sealed: &[u8]) -> Result<SecretString, StoreError> {
         let wrong = || StoreError::WrongKey(place.to_owned());
         let (nonce, rest) = sealed.split_first_chunk::<12>().ok_or_else(wrong)?;
-        let payload = Payload {
-            msg: rest,
-            aad: place.as_bytes(),
-        };
-        let text = self
-            .0
-            .decrypt(&Nonce::from(*nonce), payload)
-            .map_err(|_| wrong())?;
+        let payload = Payload { msg: rest, aad: place.as_bytes() };
+        let text = self.0.decrypt(&Nonce::from(*nonce), payload).map_err(|_| wrong())?;
         Ok(String::from_utf8(text).map_err(|_| wrong())?.into())
     }
 }
@@ -122,9 +109,6 @@ mod tests {
         assert!(other.open("a/b", &sealed).is_err());
         assert!(Cipher::from_key_or_file(Some(&"xx".to_owned().into()), &file).is_err());
         #[cfg(unix)]
-        assert_eq!(
-            std::os::unix::fs::MetadataExt::mode(&std::fs::metadata(&file).unwrap()) & 0o777,
-            0o600
-        );
+        assert_eq!(std::os::unix::fs::MetadataExt::mode(&std::fs::metadata(&file).unwrap()) & 0o777, 0o600);
     }
 }

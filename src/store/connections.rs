@@ -64,9 +64,7 @@ impl Snapshot {
     /// The one connection of a channel's site that is not stopped.
     pub fn of_site(&self, channel: System, site: &str) -> Option<&Arc<ConnectionAccount>> {
         self.connections.values().find(|row| {
-            row.connection.channel == channel
-                && row.connection.site == site
-                && row.connection.state != State::Stopped
+            row.connection.channel == channel && row.connection.site == site && row.connection.state != State::Stopped
         })
     }
 }
@@ -136,9 +134,7 @@ impl Store {
     fn open_store(&self, row: StoreRow) -> Result<StoreAccount, StoreError> {
         let place = format!("stores/{}", row.alias);
         Ok(StoreAccount {
-            access_token: self
-                .cipher
-                .open(&format!("{place}/access_token"), &row.access_token)?,
+            access_token: self.cipher.open(&format!("{place}/access_token"), &row.access_token)?,
             webhook_secrets: self.open_list(&format!("{place}/webhook_secrets"), &row.webhook_secrets)?,
             alias: row.alias,
             base_url: row.base_url,
@@ -148,10 +144,8 @@ impl Store {
 
     fn open_connection(&self, row: ConnectionRow) -> Result<ConnectionAccount, StoreError> {
         let place = format!("connections/{}", row.name);
-        let header = row
-            .webhook_header
-            .map(|sealed| self.open_list(&format!("{place}/webhook_header"), &sealed))
-            .transpose()?;
+        let header =
+            row.webhook_header.map(|sealed| self.open_list(&format!("{place}/webhook_header"), &sealed)).transpose()?;
         let unknown = |what: &str| StoreError::corrupt(&place, format!("{what} is unknown"));
         let settings: Settings =
             serde_json::from_str(&row.settings).map_err(|error| StoreError::corrupt(&place, error))?;
@@ -182,15 +176,14 @@ impl Store {
 
     fn open_list(&self, place: &str, sealed: &[u8]) -> Result<Vec<SecretString>, StoreError> {
         let text = self.cipher.open(place, sealed)?;
-        let list: Vec<String> = serde_json::from_str(text.expose_secret())
-            .map_err(|_| StoreError::corrupt(place, "not a list"))?;
+        let list: Vec<String> =
+            serde_json::from_str(text.expose_secret()).map_err(|_| StoreError::corrupt(place, "not a list"))?;
         Ok(list.into_iter().map(Into::into).collect())
     }
 
     fn seal_list(&self, place: &str, list: &[&SecretString]) -> Vec<u8> {
         let list: Vec<&str> = list.iter().map(|secret| secret.expose_secret()).collect();
-        self.cipher
-            .seal(place, &serde_json::to_string(&list).unwrap_or_default())
+        self.cipher.seal(place, &serde_json::to_string(&list).unwrap_or_default())
     }
 
     /// Writes a store, new or changed.
@@ -216,11 +209,12 @@ impl Store {
     pub async fn put_connection(&self, tx: &mut Tx, row: &ConnectionAccount) -> Result<(), StoreError> {
         let connection = &row.connection;
         let place = format!("connections/{}", connection.name);
-        let header = row.webhook_header.as_ref().map(|(name, value)| {
-            self.seal_list(&format!("{place}/webhook_header"), &[&name.clone().into(), value])
-        });
-        let settings = serde_json::to_string(&connection.settings)
-            .map_err(|error| StoreError::corrupt(&place, error))?;
+        let header = row
+            .webhook_header
+            .as_ref()
+            .map(|(name, value)| self.seal_list(&format!("{place}/webhook_header"), &[&name.clone().into(), value]));
+        let settings =
+            serde_json::to_string(&connection.settings).map_err(|error| StoreError::corrupt(&place, error))?;
         sqlx::query(
             "insert into connections (name, store, channel, site, token, webhook_header, webhook_secrets, base_url, settings, state, state_reason, activated_at, updated_at)
              values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)
@@ -254,15 +248,14 @@ impl Store {
         state: State,
         reason: Option<&str>,
     ) -> Result<(), StoreError> {
-        let changed = sqlx::query(
-            "update connections set state = $2, state_reason = $3, updated_at = $4 where name = $1",
-        )
-        .bind(name)
-        .bind(state.as_str())
-        .bind(reason)
-        .bind(self.clock.now())
-        .execute(&mut **tx)
-        .await?;
+        let changed =
+            sqlx::query("update connections set state = $2, state_reason = $3, updated_at = $4 where name = $1")
+                .bind(name)
+                .bind(state.as_str())
+                .bind(reason)
+                .bind(self.clock.now())
+                .execute(&mut **tx)
+                .await?;
         if changed.rows_affected() == 0 {
             return Err(StoreError::NotFound(format!(
                 "there is no connection {name:?}; `sapo-sync connect list` shows them"
@@ -273,14 +266,12 @@ impl Store {
 
     /// Remembers the tenant that a store's first verified webhook named.
     pub async fn learn_tenant(&self, alias: &str, tenant_id: &str) -> Result<(), StoreError> {
-        sqlx::query(
-            "update stores set tenant_id = $2, updated_at = $3 where alias = $1 and tenant_id is null",
-        )
-        .bind(alias)
-        .bind(tenant_id)
-        .bind(self.clock.now())
-        .execute(&self.write)
-        .await?;
+        sqlx::query("update stores set tenant_id = $2, updated_at = $3 where alias = $1 and tenant_id is null")
+            .bind(alias)
+            .bind(tenant_id)
+            .bind(self.clock.now())
+            .execute(&self.write)
+            .await?;
         Ok(())
     }
 }

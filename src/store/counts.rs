@@ -36,24 +36,16 @@ pub struct Tally {
 impl Store {
     /// How many links each connection has in which state.
     pub async fn link_counts(&self) -> Result<Vec<Count>, StoreError> {
-        Ok(
-            sqlx::query_as(
-                "select connection, state, count(*) as rows from links group by connection, state",
-            )
+        Ok(sqlx::query_as("select connection, state, count(*) as rows from links group by connection, state")
             .fetch_all(&self.read)
-            .await?,
-        )
+            .await?)
     }
 
     /// How many rows are parked at each connection.
     pub async fn parked_by_connection(&self) -> Result<Vec<Count>, StoreError> {
-        Ok(
-            sqlx::query_as(
-                "select connection, '' as state, count(*) as rows from parked group by connection",
-            )
+        Ok(sqlx::query_as("select connection, '' as state, count(*) as rows from parked group by connection")
             .fetch_all(&self.read)
-            .await?,
-        )
+            .await?)
     }
 
     /// How many open dead letters each connection has.
@@ -66,10 +58,6 @@ impl Store {
     pub async fn tally(&self, connection: &str, since: Millis) -> Result<Vec<Tally>, StoreError> {
         let sql = "select source, kind, outcome, code, case when job is null then 0 else 1 end as of_job, count(*) as events from ledger
              where connection = $1 and received_at >= $2 group by source, kind, outcome, code, case when job is null then 0 else 1 end";
-        Ok(sqlx::query_as(sql)
-            .bind(connection)
-            .bind(since)
-            .fetch_all(&self.read)
-            .await?)
+        Ok(sqlx::query_as(sql).bind(connection).bind(since).fetch_all(&self.read).await?)
     }
 }

@@ -75,12 +75,7 @@ pub struct Verdict<'a> {
 
 impl Store {
     /// Files a letter; filing it again changes nothing.
-    pub async fn file_letter(
-        &self,
-        tx: &mut Tx,
-        event: &Event,
-        verdict: Verdict<'_>,
-    ) -> Result<(), StoreError> {
+    pub async fn file_letter(&self, tx: &mut Tx, event: &Event, verdict: Verdict<'_>) -> Result<(), StoreError> {
         sqlx::query(
             "insert into dead_letters (event_id, run, connection, source, topic, kind, object_id, reference, code, reason, attempts, last_answer, attributes, body, received_at, filed_at, state)
              values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, 'open') on conflict (event_id, run) do nothing",
@@ -120,9 +115,8 @@ impl Store {
 
     /// Lists letters, newest first.
     pub async fn list_letters(&self, filter: &DeadFilter) -> Result<Vec<DeadLetter>, StoreError> {
-        let mut sql = sqlx::QueryBuilder::<sqlx::Any>::new(format!(
-            "select {COLUMNS} from dead_letters where state = "
-        ));
+        let mut sql =
+            sqlx::QueryBuilder::<sqlx::Any>::new(format!("select {COLUMNS} from dead_letters where state = "));
         sql.push_bind(filter.state.clone().unwrap_or_else(|| "open".to_owned()));
         for (column, value) in [("connection", &filter.connection), ("code", &filter.code)] {
             if let Some(value) = value {
@@ -136,9 +130,7 @@ impl Store {
             sql.push(" and (reference = ").push_bind(search.clone());
             sql.push(" or object_id = ").push_bind(search.clone());
             sql.push(" or (event_id >= ").push_bind(search.clone());
-            sql.push(" and event_id < ")
-                .push_bind(format!("{search}g"))
-                .push("))");
+            sql.push(" and event_id < ").push_bind(format!("{search}g")).push("))");
         }
         sql.push(" order by filed_at desc limit ").push_bind(filter.limit);
         Ok(sql.build_query_as().fetch_all(&self.read).await?)
@@ -153,8 +145,7 @@ impl Store {
                 .fetch_optional(&self.read)
                 .await?;
         row.map(|(attributes, body)| {
-            Event::restore(&attributes, Bytes::from(body))
-                .map_err(|error| StoreError::corrupt("dead letter", error))
+            Event::restore(&attributes, Bytes::from(body)).map_err(|error| StoreError::corrupt("dead letter", error))
         })
         .transpose()
     }
@@ -167,24 +158,21 @@ impl Store {
         run: i64,
         state: &str,
     ) -> Result<bool, StoreError> {
-        let done = sqlx::query(
-            "update dead_letters set state = $3 where event_id = $1 and run = $2 and state = 'open'",
-        )
-        .bind(event_id)
-        .bind(run)
-        .bind(state)
-        .execute(&mut **tx)
-        .await?;
+        let done =
+            sqlx::query("update dead_letters set state = $3 where event_id = $1 and run = $2 and state = 'open'")
+                .bind(event_id)
+                .bind(run)
+                .bind(state)
+                .execute(&mut **tx)
+                .await?;
         Ok(done.rows_affected() > 0)
     }
 
     /// How many open letters there are, by code.
     pub async fn letter_counts(&self) -> Result<Vec<(String, i64)>, StoreError> {
-        Ok(
-            sqlx::query_as("select code, count(*) from dead_letters where state = 'open' group by code")
-                .fetch_all(&self.read)
-                .await?,
-        )
+        Ok(sqlx::query_as("select code, count(*) from dead_letters where state = 'open' group by code")
+            .fetch_all(&self.read)
+            .await?)
     }
 
     /// Puts a mark on a redelivered event before it runs alone; returns how many it has now.
@@ -201,10 +189,7 @@ impl Store {
 
     /// Takes the marks off an event that was settled.
     pub async fn clear_poison(&self, tx: &mut Tx, event_id: &str) -> Result<(), StoreError> {
-        sqlx::query("delete from poison_marks where event_id = $1")
-            .bind(event_id)
-            .execute(&mut **tx)
-            .await?;
+        sqlx::query("delete from poison_marks where event_id = $1").bind(event_id).execute(&mut **tx).await?;
         Ok(())
     }
 }

@@ -98,13 +98,14 @@ impl Store {
         let now = self.clock.now();
         let until = self.clock.after(lease);
         let mut tx = self.begin().await?;
-        let held: Option<(i64, Option<String>)> =
-            sqlx::query_as("select lease_until, result_id from intents where account = $1 and kind = $2 and natural_key = $3")
-                .bind(&key.account)
-                .bind(key.kind.as_str())
-                .bind(&key.natural_key)
-                .fetch_optional(&mut *tx)
-                .await?;
+        let held: Option<(i64, Option<String>)> = sqlx::query_as(
+            "select lease_until, result_id from intents where account = $1 and kind = $2 and natural_key = $3",
+        )
+        .bind(&key.account)
+        .bind(key.kind.as_str())
+        .bind(&key.natural_key)
+        .fetch_optional(&mut *tx)
+        .await?;
         let taken = match held {
             Some((_, Some(result))) => Taken::Done(result),
             Some((lease_until, None)) if lease_until > now => Taken::Held { until: lease_until },
@@ -182,12 +183,7 @@ impl Store {
         Ok(())
     }
 
-    async fn update_intent(
-        &self,
-        sql: &'static str,
-        intent: &Intent,
-        value: Millis,
-    ) -> Result<(), StoreError> {
+    async fn update_intent(&self, sql: &'static str, intent: &Intent, value: Millis) -> Result<(), StoreError> {
         sqlx::query(sql)
             .bind(&intent.account)
             .bind(&intent.kind)
@@ -209,25 +205,26 @@ impl Store {
         natural_key: &str,
         result_id: &str,
     ) -> Result<Option<String>, StoreError> {
-        let before: Option<(Option<String>,)> = sqlx::query_as(
-            "select result_id from intents where account = $1 and kind = $2 and natural_key = $3",
-        )
-        .bind(account)
-        .bind(kind)
-        .bind(natural_key)
-        .fetch_optional(&mut **tx)
-        .await?;
+        let before: Option<(Option<String>,)> =
+            sqlx::query_as("select result_id from intents where account = $1 and kind = $2 and natural_key = $3")
+                .bind(account)
+                .bind(kind)
+                .bind(natural_key)
+                .fetch_optional(&mut **tx)
+                .await?;
         match before {
             Some((Some(other),)) if other != result_id => return Ok(Some(other)),
             _ => {}
         }
-        sqlx::query("update intents set result_id = $4, lease_until = 0 where account = $1 and kind = $2 and natural_key = $3")
-            .bind(account)
-            .bind(kind)
-            .bind(natural_key)
-            .bind(result_id)
-            .execute(&mut **tx)
-            .await?;
+        sqlx::query(
+            "update intents set result_id = $4, lease_until = 0 where account = $1 and kind = $2 and natural_key = $3",
+        )
+        .bind(account)
+        .bind(kind)
+        .bind(natural_key)
+        .bind(result_id)
+        .execute(&mut **tx)
+        .await?;
         Ok(None)
     }
 
@@ -238,38 +235,29 @@ impl Store {
         kind: IntentKind,
         natural_key: &str,
     ) -> Result<Option<Intent>, StoreError> {
-        Ok(sqlx::query_as(columns!(
-            "select",
-            "from intents where account = $1 and kind = $2 and natural_key = $3"
-        ))
-        .bind(account)
-        .bind(kind.as_str())
-        .bind(natural_key)
-        .fetch_optional(&self.read)
-        .await?)
+        Ok(sqlx::query_as(columns!("select", "from intents where account = $1 and kind = $2 and natural_key = $3"))
+            .bind(account)
+            .bind(kind.as_str())
+            .bind(natural_key)
+            .fetch_optional(&self.read)
+            .await?)
     }
 
     /// The intents at an account whose result is not known.
     pub async fn open_intents(&self, account: &str, kind: IntentKind) -> Result<Vec<Intent>, StoreError> {
-        Ok(sqlx::query_as(columns!(
-            "select",
-            "from intents where account = $1 and kind = $2 and result_id is null"
-        ))
-        .bind(account)
-        .bind(kind.as_str())
-        .fetch_all(&self.read)
-        .await?)
+        Ok(sqlx::query_as(columns!("select", "from intents where account = $1 and kind = $2 and result_id is null"))
+            .bind(account)
+            .bind(kind.as_str())
+            .fetch_all(&self.read)
+            .await?)
     }
 
     /// Ends the leases of processes that cannot be alive any more: the embedded database has one user, held by a lock.
     pub async fn end_leases(&self) -> Result<u64, StoreError> {
-        let intents =
-            sqlx::query("update intents set lease_until = 0 where result_id is null and lease_until > 0")
-                .execute(&self.write)
-                .await?;
-        sqlx::query("update jobs set lease_until = 0 where finished_at is null")
+        let intents = sqlx::query("update intents set lease_until = 0 where result_id is null and lease_until > 0")
             .execute(&self.write)
             .await?;
+        sqlx::query("update jobs set lease_until = 0 where finished_at is null").execute(&self.write).await?;
         Ok(intents.rows_affected())
     }
 }

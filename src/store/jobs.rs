@@ -47,21 +47,16 @@ pub struct JobRow {
     pub reason: String,
 }
 
-const COLUMNS: &str =
-    "id, kind, connection, arguments, state, position, found, reason, created_at, finished_at";
+const COLUMNS: &str = "id, kind, connection, arguments, state, position, found, reason, created_at, finished_at";
 
 impl Store {
     /// Stores a job to be run; one that waits or runs already with the same kind and connection is returned instead.
     pub async fn add_job(&self, kind: &str, connection: &str, arguments: &str) -> Result<Job, StoreError> {
         let mut tx = self.begin().await?;
-        let sql = format!(
-            "select {COLUMNS} from jobs where kind = $1 and connection = $2 and finished_at is null limit 1"
-        );
-        let open: Option<Job> = sqlx::query_as(sqlx::AssertSqlSafe(sql))
-            .bind(kind)
-            .bind(connection)
-            .fetch_optional(&mut *tx)
-            .await?;
+        let sql =
+            format!("select {COLUMNS} from jobs where kind = $1 and connection = $2 and finished_at is null limit 1");
+        let open: Option<Job> =
+            sqlx::query_as(sqlx::AssertSqlSafe(sql)).bind(kind).bind(connection).fetch_optional(&mut *tx).await?;
         if let Some(job) = open {
             tx.commit().await?;
             return Ok(job);
@@ -117,46 +112,42 @@ impl Store {
     }
 
     /// Ends a job.
-    pub async fn finish_job(
-        &self,
-        id: &str,
-        state: &str,
-        found: &str,
-        reason: Option<&str>,
-    ) -> Result<(), StoreError> {
-        sqlx::query("update jobs set state = $2, found = $3, reason = $4, finished_at = $5, lease_until = 0 where id = $1")
-            .bind(id)
-            .bind(state)
-            .bind(found)
-            .bind(reason)
-            .bind(self.clock.now())
-            .execute(&self.write)
-            .await?;
+    pub async fn finish_job(&self, id: &str, state: &str, found: &str, reason: Option<&str>) -> Result<(), StoreError> {
+        sqlx::query(
+            "update jobs set state = $2, found = $3, reason = $4, finished_at = $5, lease_until = 0 where id = $1",
+        )
+        .bind(id)
+        .bind(state)
+        .bind(found)
+        .bind(reason)
+        .bind(self.clock.now())
+        .execute(&self.write)
+        .await?;
         Ok(())
     }
 
     /// Lets go of a job at shutdown; it goes on where it was.
     pub async fn let_go_job(&self, id: &str, owner: &str) -> Result<(), StoreError> {
-        sqlx::query("update jobs set lease_until = 0, state = 'waiting' where id = $1 and owner = $2 and finished_at is null").bind(id).bind(owner).execute(&self.write).await?;
+        sqlx::query(
+            "update jobs set lease_until = 0, state = 'waiting' where id = $1 and owner = $2 and finished_at is null",
+        )
+        .bind(id)
+        .bind(owner)
+        .execute(&self.write)
+        .await?;
         Ok(())
     }
 
     /// Asks for a job to be stopped.
     pub async fn stop_job(&self, id: &str) -> Result<(), StoreError> {
-        sqlx::query("update jobs set stop_wanted = 1 where id = $1")
-            .bind(id)
-            .execute(&self.write)
-            .await?;
+        sqlx::query("update jobs set stop_wanted = 1 where id = $1").bind(id).execute(&self.write).await?;
         Ok(())
     }
 
     /// A job by its id.
     pub async fn job(&self, id: &str) -> Result<Option<Job>, StoreError> {
         let sql = format!("select {COLUMNS} from jobs where id = $1");
-        Ok(sqlx::query_as(sqlx::AssertSqlSafe(sql))
-            .bind(id)
-            .fetch_optional(&self.read)
-            .await?)
+        Ok(sqlx::query_as(sqlx::AssertSqlSafe(sql)).bind(id).fetch_optional(&self.read).await?)
     }
 
     /// The newest finished job of a kind and connection.
@@ -164,11 +155,7 @@ impl Store {
         let sql = format!(
             "select {COLUMNS} from jobs where kind = $1 and connection = $2 and state = 'done' order by created_at desc limit 1"
         );
-        Ok(sqlx::query_as(sqlx::AssertSqlSafe(sql))
-            .bind(kind)
-            .bind(connection)
-            .fetch_optional(&self.read)
-            .await?)
+        Ok(sqlx::query_as(sqlx::AssertSqlSafe(sql)).bind(kind).bind(connection).fetch_optional(&self.read).await?)
     }
 
     /// Adds rows to a job's report; `first` is the number of the first.

@@ -105,21 +105,11 @@ impl Store {
         settlement: &Settlement<'_>,
         hash: &str,
     ) -> Result<(), StoreError> {
-        let Settlement {
-            verdict,
-            code,
-            reason,
-            attempts,
-            steps,
-        } = *settlement;
+        let Settlement { verdict, code, reason, attempts, steps } = *settlement;
         let id = event.id.to_string();
-        let before: Option<(String,)> = sqlx::query_as("select story from ledger where event_id = $1")
-            .bind(&id)
-            .fetch_optional(&mut **tx)
-            .await?;
-        let mut story: Vec<Step> = before
-            .and_then(|(text,)| serde_json::from_str(&text).ok())
-            .unwrap_or_default();
+        let before: Option<(String,)> =
+            sqlx::query_as("select story from ledger where event_id = $1").bind(&id).fetch_optional(&mut **tx).await?;
+        let mut story: Vec<Step> = before.and_then(|(text,)| serde_json::from_str(&text).ok()).unwrap_or_default();
         story.extend_from_slice(steps);
         if story.len() > STEPS_KEPT {
             let left_out = story.len() - STEPS_KEPT;
@@ -163,13 +153,10 @@ impl Store {
 
     /// Lists events, newest first.
     pub async fn list_events(&self, filter: &EventFilter) -> Result<Vec<LedgerRow>, StoreError> {
-        let mut sql =
-            sqlx::QueryBuilder::<sqlx::Any>::new(format!("select {COLUMNS} from ledger where 1 = 1"));
-        for (column, value) in [
-            ("connection", &filter.connection),
-            ("code", &filter.code),
-            ("outcome", &filter.outcome),
-        ] {
+        let mut sql = sqlx::QueryBuilder::<sqlx::Any>::new(format!("select {COLUMNS} from ledger where 1 = 1"));
+        for (column, value) in
+            [("connection", &filter.connection), ("code", &filter.code), ("outcome", &filter.outcome)]
+        {
             if let Some(value) = value {
                 sql.push(format!(" and {column} = ")).push_bind(value.clone());
             }
@@ -181,12 +168,9 @@ impl Store {
             sql.push(" and (reference = ").push_bind(search.clone());
             sql.push(" or object_id = ").push_bind(search.clone());
             sql.push(" or (event_id >= ").push_bind(search.clone());
-            sql.push(" and event_id < ")
-                .push_bind(format!("{search}g"))
-                .push("))");
+            sql.push(" and event_id < ").push_bind(format!("{search}g")).push("))");
         }
-        sql.push(" order by received_at desc, event_id desc limit ")
-            .push_bind(filter.limit);
+        sql.push(" order by received_at desc, event_id desc limit ").push_bind(filter.limit);
         Ok(sql.build_query_as().fetch_all(&self.read).await?)
     }
 
@@ -230,17 +214,20 @@ impl Store {
 
     /// How many events of a job have which outcome.
     pub async fn job_outcomes(&self, job: &str) -> Result<Vec<(String, i64)>, StoreError> {
-        Ok(
-            sqlx::query_as("select outcome, count(*) from ledger where job = $1 group by outcome")
-                .bind(job)
-                .fetch_all(&self.read)
-                .await?,
-        )
+        Ok(sqlx::query_as("select outcome, count(*) from ledger where job = $1 group by outcome")
+            .bind(job)
+            .fetch_all(&self.read)
+            .await?)
     }
 
     /// How many events of a job have which outcome and code, most first.
     pub async fn job_codes(&self, job: &str) -> Result<Vec<(String, String, i64)>, StoreError> {
-        Ok(sqlx::query_as("select outcome, code, count(*) as n from ledger where job = $1 group by outcome, code order by n desc").bind(job).fetch_all(&self.read).await?)
+        Ok(sqlx::query_as(
+            "select outcome, code, count(*) as n from ledger where job = $1 group by outcome, code order by n desc",
+        )
+        .bind(job)
+        .fetch_all(&self.read)
+        .await?)
     }
 
     /// The events of a job that did not end well, with why.
@@ -248,11 +235,7 @@ impl Store {
         let sql = format!(
             "select {COLUMNS} from ledger where job = $1 and outcome in ('parked', 'dead') order by received_at limit $2"
         );
-        Ok(sqlx::query_as(sqlx::AssertSqlSafe(sql))
-            .bind(job)
-            .bind(limit)
-            .fetch_all(&self.read)
-            .await?)
+        Ok(sqlx::query_as(sqlx::AssertSqlSafe(sql)).bind(job).bind(limit).fetch_all(&self.read).await?)
     }
 
     /// Deletes settled ledger rows older than a moment, at most `limit`; parked and dead ones stay.

@@ -148,12 +148,7 @@ impl Store {
         sapo_id: &str,
     ) -> Result<Option<Link>, StoreError> {
         let query = select!("where connection = $1 and kind = $2 and sapo_id = $3");
-        Ok(query
-            .bind(connection)
-            .bind(kind.as_str())
-            .bind(sapo_id)
-            .fetch_optional(&self.read)
-            .await?)
+        Ok(query.bind(connection).bind(kind.as_str()).bind(sapo_id).fetch_optional(&self.read).await?)
     }
 
     /// The link of an object of the channel.
@@ -164,43 +159,19 @@ impl Store {
         channel_id: &str,
     ) -> Result<Option<Link>, StoreError> {
         let query = select!("where connection = $1 and kind = $2 and channel_id = $3");
-        Ok(query
-            .bind(connection)
-            .bind(kind.as_str())
-            .bind(channel_id)
-            .fetch_optional(&self.read)
-            .await?)
+        Ok(query.bind(connection).bind(kind.as_str()).bind(channel_id).fetch_optional(&self.read).await?)
     }
 
     /// The links with a natural key.
-    pub async fn links_by_key(
-        &self,
-        connection: &str,
-        kind: LinkKind,
-        key: &str,
-    ) -> Result<Vec<Link>, StoreError> {
-        let query =
-            select!("where connection = $1 and kind = $2 and natural_key = $3 order by created_at limit 20");
-        Ok(query
-            .bind(connection)
-            .bind(kind.as_str())
-            .bind(key)
-            .fetch_all(&self.read)
-            .await?)
+    pub async fn links_by_key(&self, connection: &str, kind: LinkKind, key: &str) -> Result<Vec<Link>, StoreError> {
+        let query = select!("where connection = $1 and kind = $2 and natural_key = $3 order by created_at limit 20");
+        Ok(query.bind(connection).bind(kind.as_str()).bind(key).fetch_all(&self.read).await?)
     }
 
     /// The links of a product's variants.
-    pub async fn links_of_product(
-        &self,
-        connection: &str,
-        product_id: &str,
-    ) -> Result<Vec<Link>, StoreError> {
+    pub async fn links_of_product(&self, connection: &str, product_id: &str) -> Result<Vec<Link>, StoreError> {
         let query = select!("where connection = $1 and kind = 'product' and sapo_parent = $2");
-        Ok(query
-            .bind(connection)
-            .bind(product_id)
-            .fetch_all(&self.read)
-            .await?)
+        Ok(query.bind(connection).bind(product_id).fetch_all(&self.read).await?)
     }
 
     /// A page of links, in the order of their Sapo ids; `after` is the last id of the page before.
@@ -212,13 +183,7 @@ impl Store {
         limit: i64,
     ) -> Result<Vec<Link>, StoreError> {
         let query = select!("where connection = $1 and kind = $2 and sapo_id > $3 order by sapo_id limit $4");
-        Ok(query
-            .bind(connection)
-            .bind(kind.as_str())
-            .bind(after)
-            .bind(limit)
-            .fetch_all(&self.read)
-            .await?)
+        Ok(query.bind(connection).bind(kind.as_str()).bind(after).bind(limit).fetch_all(&self.read).await?)
     }
 
     /// Writes a link, new or changed. A channel object that is linked to another Sapo object already is refused.
@@ -276,22 +241,20 @@ impl Store {
 
     /// Marks that the channel's payment stands on Sapo.
     pub async fn set_order_paid(&self, connection: &str, sapo_id: &str) -> Result<(), StoreError> {
-        sqlx::query("update links set paid = 1, updated_at = $3 where connection = $1 and kind = 'order' and sapo_id = $2")
-            .bind(connection)
-            .bind(sapo_id)
-            .bind(self.clock.now())
-            .execute(&self.write)
-            .await?;
+        sqlx::query(
+            "update links set paid = 1, updated_at = $3 where connection = $1 and kind = 'order' and sapo_id = $2",
+        )
+        .bind(connection)
+        .bind(sapo_id)
+        .bind(self.clock.now())
+        .execute(&self.write)
+        .await?;
         Ok(())
     }
 
     /// Puts a link in error, or in good order again with `None`.
     pub async fn set_link_error(&self, link: &Link, error: Option<(&str, &str)>) -> Result<(), StoreError> {
-        let state = if error.is_some() {
-            LinkState::Error
-        } else {
-            LinkState::Linked
-        };
+        let state = if error.is_some() { LinkState::Error } else { LinkState::Linked };
         sqlx::query("update links set state = $4, code = $5, reason = $6, updated_at = $7 where connection = $1 and kind = $2 and sapo_id = $3")
             .bind(&link.connection)
             .bind(&link.kind)
@@ -307,8 +270,7 @@ impl Store {
 
     /// Lists links.
     pub async fn list_links(&self, filter: &LinkFilter) -> Result<Vec<Link>, StoreError> {
-        let mut sql =
-            sqlx::QueryBuilder::<sqlx::Any>::new(format!("select {COLUMNS} from links where 1 = 1"));
+        let mut sql = sqlx::QueryBuilder::<sqlx::Any>::new(format!("select {COLUMNS} from links where 1 = 1"));
         for (column, value) in [
             ("connection", filter.connection.as_deref()),
             ("kind", filter.kind.map(LinkKind::as_str)),
@@ -328,8 +290,7 @@ impl Store {
             sql.push(" or sapo_id = ").push_bind(search.clone());
             sql.push(" or channel_id = ").push_bind(search.clone()).push(")");
         }
-        sql.push(" order by connection, kind, natural_key limit ")
-            .push_bind(filter.limit);
+        sql.push(" order by connection, kind, natural_key limit ").push_bind(filter.limit);
         Ok(sql.build_query_as().fetch_all(&self.read).await?)
     }
 }

@@ -84,10 +84,7 @@ impl StoreError {
     }
 
     fn corrupt(what: impl Into<String>, why: impl std::fmt::Display) -> Self {
-        Self::Corrupt {
-            what: what.into(),
-            why: why.to_string(),
-        }
+        Self::Corrupt { what: what.into(), why: why.to_string() }
     }
 }
 
@@ -110,51 +107,29 @@ impl Store {
     /// Opens the database, makes it where it is missing, and brings it up to this version.
     pub async fn open(url: &str, cipher: Cipher, clock: Clock) -> Result<Self, StoreError> {
         install_default_drivers();
-        let path = url
-            .trim_start_matches("sqlite://")
-            .split('?')
-            .next()
-            .unwrap_or_default()
-            .to_owned();
+        let path = url.trim_start_matches("sqlite://").split('?').next().unwrap_or_default().to_owned();
         if let Some(folder) = Path::new(&path).parent() {
-            std::fs::create_dir_all(folder).map_err(|error| StoreError::Open {
-                path: path.clone(),
-                why: error.to_string(),
-            })?;
+            std::fs::create_dir_all(folder)
+                .map_err(|error| StoreError::Open { path: path.clone(), why: error.to_string() })?;
         }
-        let url = if url.contains('?') {
-            url.to_owned()
-        } else {
-            format!("{url}?mode=rwc")
-        };
+        let url = if url.contains('?') { url.to_owned() } else { format!("{url}?mode=rwc") };
         let open = |connections: u32| {
             AnyPoolOptions::new()
                 .max_connections(connections)
                 .acquire_timeout(Duration::from_secs(10))
                 .after_connect(|connection, _| Box::pin(prepare(connection)))
         };
-        let write = open(1).connect(&url).await.map_err(|error| StoreError::Open {
-            path,
-            why: error.to_string(),
-        })?;
-        let store = Self {
-            read: open(4).connect_lazy(&url)?,
-            write,
-            cipher,
-            clock,
-        };
+        let write = open(1).connect(&url).await.map_err(|error| StoreError::Open { path, why: error.to_string() })?;
+        let store = Self { read: open(4).connect_lazy(&url)?, write, cipher, clock };
         store.migrate().await?;
         Ok(store)
     }
 
     async fn migrate(&self) -> Result<(), StoreError> {
-        sqlx::migrate!("src/store/migrations/sqlite")
-            .run(&self.write)
-            .await
-            .map_err(|error| match error {
-                sqlx::migrate::MigrateError::VersionMissing(version) => StoreError::Newer(version),
-                other => StoreError::Migrate(other),
-            })
+        sqlx::migrate!("src/store/migrations/sqlite").run(&self.write).await.map_err(|error| match error {
+            sqlx::migrate::MigrateError::VersionMissing(version) => StoreError::Newer(version),
+            other => StoreError::Migrate(other),
+        })
     }
 
     /// Begins a writing transaction.

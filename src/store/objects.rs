@@ -28,12 +28,7 @@ impl Store {
     }
 
     /// Records a settled state; an older one never replaces a newer.
-    pub async fn settle_object(
-        &self,
-        tx: &mut Tx,
-        key: &ObjectKey,
-        state: &Settled,
-    ) -> Result<(), StoreError> {
+    pub async fn settle_object(&self, tx: &mut Tx, key: &ObjectKey, state: &Settled) -> Result<(), StoreError> {
         sqlx::query(
             "insert into objects (connection, source, kind, object_id, version, hash, gone, updated_at) values ($1, $2, $3, $4, $5, $6, $7, $8)
              on conflict (connection, source, kind, object_id) do update set
@@ -66,8 +61,7 @@ impl Store {
                 .bind(product_id)
                 .fetch_all(&self.read)
                 .await?;
-        let same = known.len() == components.len()
-            && known.iter().all(|(component,)| components.contains(component));
+        let same = known.len() == components.len() && known.iter().all(|(component,)| components.contains(component));
         if same {
             return Ok(());
         }
@@ -78,12 +72,14 @@ impl Store {
             .execute(&mut *tx)
             .await?;
         for component in components {
-            sqlx::query("insert into components (connection, component, product_id) values ($1, $2, $3) on conflict do nothing")
-                .bind(connection)
-                .bind(component)
-                .bind(product_id)
-                .execute(&mut *tx)
-                .await?;
+            sqlx::query(
+                "insert into components (connection, component, product_id) values ($1, $2, $3) on conflict do nothing",
+            )
+            .bind(connection)
+            .bind(component)
+            .bind(product_id)
+            .execute(&mut *tx)
+            .await?;
         }
         tx.commit().await?;
         Ok(())

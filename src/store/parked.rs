@@ -205,20 +205,12 @@ impl Store {
 
     /// When the next row is due.
     pub async fn next_due(&self) -> Result<Option<Millis>, StoreError> {
-        let row: (Option<Millis>,) = sqlx::query_as("select min(due_at) from parked")
-            .fetch_one(&self.read)
-            .await?;
+        let row: (Option<Millis>,) = sqlx::query_as("select min(due_at) from parked").fetch_one(&self.read).await?;
         Ok(row.0)
     }
 
     /// Due rows of an account: orders first, then by age.
-    pub async fn due(
-        &self,
-        account: &str,
-        class_from: i64,
-        class_to: i64,
-        limit: i64,
-    ) -> Result<Vec<Due>, StoreError> {
+    pub async fn due(&self, account: &str, class_from: i64, class_to: i64, limit: i64) -> Result<Vec<Due>, StoreError> {
         let rows: Vec<DueRow> = sqlx::query_as(
             "select attributes, body, generation, account, class, cause, attempts, first_parked_at from parked
              where account = $1 and due_at <= $2 and class >= $3 and class <= $4 order by class, first_parked_at limit $5",
@@ -265,14 +257,9 @@ impl Store {
         cause: Option<&str>,
         object_id: Option<&str>,
     ) -> Result<u64, StoreError> {
-        let mut sql =
-            sqlx::QueryBuilder::<sqlx::Any>::new("update parked set generation = generation + 1, due_at = ");
+        let mut sql = sqlx::QueryBuilder::<sqlx::Any>::new("update parked set generation = generation + 1, due_at = ");
         sql.push_bind(self.clock.now()).push(" where 1 = 1");
-        for (column, value) in [
-            ("connection", connection),
-            ("cause", cause),
-            ("object_id", object_id),
-        ] {
+        for (column, value) in [("connection", connection), ("cause", cause), ("object_id", object_id)] {
             if let Some(value) = value {
                 sql.push(format!(" and {column} = ")).push_bind(value.to_owned());
             }
@@ -320,18 +307,15 @@ impl Store {
                 .push_bind(search.clone())
                 .push("))");
         }
-        sql.push(" order by first_parked_at limit ")
-            .push_bind(filter.limit);
+        sql.push(" order by first_parked_at limit ").push_bind(filter.limit);
         Ok(sql.build_query_as().fetch_all(&self.read).await?)
     }
 
     /// How many rows wait for which cause, and since when the oldest does.
     pub async fn parked_counts(&self) -> Result<Vec<(String, i64, Millis)>, StoreError> {
-        Ok(
-            sqlx::query_as("select cause, count(*), min(first_parked_at) from parked group by cause")
-                .fetch_all(&self.read)
-                .await?,
-        )
+        Ok(sqlx::query_as("select cause, count(*), min(first_parked_at) from parked group by cause")
+            .fetch_all(&self.read)
+            .await?)
     }
 }
 
@@ -343,12 +327,7 @@ fn due(row: DueRow) -> Result<Due, StoreError> {
     if Cause::from_word(&row.cause) != Some(Cause::Throttled) {
         event.read |= event.shape == Shape::Whole;
     }
-    Ok(Due {
-        event,
-        generation: row.generation,
-        account: row.account,
-        class: row.class,
-    })
+    Ok(Due { event, generation: row.generation, account: row.account, class: row.class })
 }
 
 /// The newer of two states of one object. Where they cannot be ordered the later arrival stays, to be read anew;
@@ -360,21 +339,15 @@ fn newest(known: Event, mut arriving: Event) -> Event {
         return arriving;
     }
     if known.shape == Shape::Gone || arriving.shape == Shape::Gone {
-        let mut gone = if arriving.shape == Shape::Gone {
-            arriving
-        } else {
-            known
-        };
+        let mut gone = if arriving.shape == Shape::Gone { arriving } else { known };
         gone.read = true;
         return gone;
     }
     match (known.version, arriving.version) {
         (Some(old), Some(new)) if new > old && !arriving.must_be_read() => arriving,
-        (Some(old), Some(new)) if new < old && !known.must_be_read() && !arriving.must_be_read() => Event {
-            parked_since: arriving.parked_since,
-            force: arriving.force,
-            ..known
-        },
+        (Some(old), Some(new)) if new < old && !known.must_be_read() && !arriving.must_be_read() => {
+            Event { parked_since: arriving.parked_since, force: arriving.force, ..known }
+        }
         _ => {
             arriving.read = true;
             arriving
@@ -388,12 +361,8 @@ mod tests {
     use crate::domain::event::{Kind, System};
 
     fn event(version: Option<Millis>, shape: Shape) -> Event {
-        let key = ObjectKey {
-            connection: "c".into(),
-            source: System::Omni,
-            kind: Kind::Product,
-            object_id: "1".into(),
-        };
+        let key =
+            ObjectKey { connection: "c".into(), source: System::Omni, kind: Kind::Product, object_id: "1".into() };
         let mut event = Event::new(key, "s", "products/update", shape, 0, Bytes::new());
         event.version = version;
         event

@@ -77,13 +77,7 @@ impl Finding {
         code: &'static str,
         reason: impl Into<String>,
     ) -> Self {
-        Self {
-            action,
-            kind,
-            object: object.into(),
-            code,
-            reason: reason.into(),
-        }
+        Self { action, kind, object: object.into(), code, reason: reason.into() }
     }
 
     /// Its row in the job's report.
@@ -139,15 +133,11 @@ pub fn products(
     there: &Catalogue,
 ) -> Vec<Finding> {
     let settings = &connection.settings;
-    let category = pos
-        .category
-        .as_ref()
-        .and_then(|category| categories.get(&category.id).cloned());
+    let category = pos.category.as_ref().and_then(|category| categories.get(&category.id).cloned());
     let mut findings = Vec::with_capacity(pos.variants.len());
     for variant in &pos.variants {
         let planned = product::listing(pos, variant, category.clone(), branch, settings);
-        let found =
-            |action, code, reason: String| Finding::new(action, "product", variant.sku.clone(), code, reason);
+        let found = |action, code, reason: String| Finding::new(action, "product", variant.sku.clone(), code, reason);
         if let Some(link) = links.iter().find(|link| link.sapo_id == variant.id) {
             findings.push(match there.by_id.get(&link.channel_id) {
                 None => found(
@@ -155,9 +145,7 @@ pub fn products(
                     "gone_on_channel",
                     format!("product {} is not on Abaha any more", link.channel_id),
                 ),
-                Some(now) if product::same(&planned.listing, now) => {
-                    found(Action::Equal, "equal", String::new())
-                }
+                Some(now) if product::same(&planned.listing, now) => found(Action::Equal, "equal", String::new()),
                 Some(now) => found(Action::Update, "differs", difference(&planned.listing, now)),
             });
             continue;
@@ -169,18 +157,10 @@ pub fn products(
         let candidates = there.by_sku.get(&sku).map_or(&[][..], Vec::as_slice);
         findings.push(match candidates {
             [] => match product::new_listing(pos, variant, planned.listing) {
-                Ok(new) => found(
-                    Action::Create,
-                    "missing",
-                    format!("{:?} is made on Abaha", new.listing.name),
-                ),
+                Ok(new) => found(Action::Create, "missing", format!("{:?} is made on Abaha", new.listing.name)),
                 Err(note) => found(Action::Skip, note.code(), note.reason()),
             },
-            [one] => found(
-                Action::Link,
-                "same_sku",
-                format!("is linked with product {one} on Abaha"),
-            ),
+            [one] => found(Action::Link, "same_sku", format!("is linked with product {one} on Abaha")),
             several => found(
                 Action::Error,
                 "ambiguous",
@@ -209,25 +189,17 @@ fn difference(listing: &crate::domain::product::Listing, there: &ChannelProduct)
     {
         parts.push(format!(
             "price {price}, there {}",
-            there
-                .selling_price
-                .map_or_else(|| "none".to_owned(), |p| p.to_string())
+            there.selling_price.map_or_else(|| "none".to_owned(), |p| p.to_string())
         ));
     }
     if let Some(stock) = listing.stock
         && there.stock != Some(stock.into())
     {
-        parts.push(format!(
-            "stock {stock}, there {}",
-            there.stock.map_or_else(|| "none".to_owned(), |s| s.to_string())
-        ));
+        parts
+            .push(format!("stock {stock}, there {}", there.stock.map_or_else(|| "none".to_owned(), |s| s.to_string())));
     }
     if there.visible != Some(listing.visible) {
-        parts.push(if listing.visible {
-            "hidden there".to_owned()
-        } else {
-            "shown there".to_owned()
-        });
+        parts.push(if listing.visible { "hidden there".to_owned() } else { "shown there".to_owned() });
     }
     parts.join("; ")
 }
@@ -237,11 +209,7 @@ pub fn customer(phone: Option<&str>, id: &str, linked: bool) -> Finding {
     let found = |action, code, reason: String| Finding::new(action, "customer", id, code, reason);
     match Phone::parse(phone.unwrap_or_default()) {
         _ if linked => found(Action::Equal, "equal", String::new()),
-        Err(why) => found(
-            Action::Skip,
-            "no_phone",
-            format!("{} / {}", why.reason_vi(), why.reason()),
-        ),
+        Err(why) => found(Action::Skip, "no_phone", format!("{} / {}", why.reason_vi(), why.reason())),
         Ok(_) => found(
             Action::Create,
             "unlinked",
@@ -268,12 +236,7 @@ pub fn pos_order(connection: &Connection, pos: &PosOrder, linked: bool, beside: 
         let Some(beside) = beside else {
             return found(Action::Equal, "not_compared", String::new());
         };
-        return match status::to_channel(
-            settings.status_profile,
-            &stage,
-            &beside.stage,
-            settings.returned_code,
-        ) {
+        return match status::to_channel(settings.status_profile, &stage, &beside.stage, settings.returned_code) {
             Decision::SetStatus(code) => found(
                 Action::Update,
                 "state_differs",
@@ -289,25 +252,13 @@ pub fn pos_order(connection: &Connection, pos: &PosOrder, linked: bool, beside: 
         return found(Action::Skip, "before_start_line", skip);
     }
     if !settings.orders {
-        return found(
-            Action::Skip,
-            "switch_off",
-            "the switch for orders is off".to_owned(),
-        );
+        return found(Action::Skip, "switch_off", "the switch for orders is off".to_owned());
     }
     match status::first_status(settings.status_profile, &stage) {
-        Err(decision) => found(
-            Action::Skip,
-            decision.code(),
-            "not created in this state".to_owned(),
-        ),
+        Err(decision) => found(Action::Skip, decision.code(), "not created in this state".to_owned()),
         Ok(_) => match order::check_pos_order(pos) {
             Err(problem) => found(Action::Error, problem.code(), problem.reason()),
-            Ok(_) => found(
-                Action::Create,
-                "missing",
-                "is made on Abaha where its gates allow it".to_owned(),
-            ),
+            Ok(_) => found(Action::Create, "missing", "is made on Abaha where its gates allow it".to_owned()),
         },
     }
 }
@@ -326,11 +277,7 @@ pub fn channel_order(
     if let Some(link) = link {
         let known = link.sapo_state.as_deref().and_then(PosStage::from_word);
         let Some(on_pos) = pos.map(PosStage::of).or(known) else {
-            return found(
-                Action::Update,
-                "state_unknown",
-                "its state on Sapo is read".to_owned(),
-            );
+            return found(Action::Update, "state_unknown", "its state on Sapo is read".to_owned());
         };
         return match status::to_pos(&stage, &on_pos) {
             Decision::Cancel => found(
@@ -338,11 +285,9 @@ pub fn channel_order(
                 "state_differs",
                 format!("{stage:?} on Abaha, {on_pos:?} on Sapo: cancelled there"),
             ),
-            _ if there.payment == Some(5) && link.paid == 0 && settings.payment_method.is_some() => found(
-                Action::Update,
-                "paid",
-                "its payment is not on Sapo yet".to_owned(),
-            ),
+            _ if there.payment == Some(5) && link.paid == 0 && settings.payment_method.is_some() => {
+                found(Action::Update, "paid", "its payment is not on Sapo yet".to_owned())
+            }
             _ => found(Action::Equal, "equal", String::new()),
         };
     }
@@ -353,17 +298,9 @@ pub fn channel_order(
         return found(Action::Skip, missing.code(), missing.reason());
     }
     match (status::may_be_created(&stage), order::check_channel_order(there)) {
-        (Err(decision), _) => found(
-            Action::Skip,
-            decision.code(),
-            "not created in this state".to_owned(),
-        ),
+        (Err(decision), _) => found(Action::Skip, decision.code(), "not created in this state".to_owned()),
         (_, Err(problem)) => found(Action::Error, problem.code(), problem.reason()),
-        (Ok(()), Ok(_)) => found(
-            Action::Create,
-            "missing",
-            "is made on Sapo once every line is linked".to_owned(),
-        ),
+        (Ok(()), Ok(_)) => found(Action::Create, "missing", "is made on Sapo once every line is linked".to_owned()),
     }
 }
 

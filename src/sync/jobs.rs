@@ -62,11 +62,7 @@ pub async fn run(context: Context, stop: CancellationToken) {
 
 /// Stores a reconcile job for every active connection each time the period has passed.
 pub async fn reconcile_every(context: Context, every: Duration, stop: CancellationToken) {
-    while stop
-        .run_until_cancelled(tokio::time::sleep(every))
-        .await
-        .is_some()
-    {
+    while stop.run_until_cancelled(tokio::time::sleep(every)).await.is_some() {
         let Some(held) = context.snapshot.get() else {
             continue;
         };
@@ -94,9 +90,7 @@ pub async fn run_one(context: &Context, job: &Job, stop: &CancellationToken) -> 
             tracing::info!(job = %job.id, kind = %job.kind, connection = %job.connection, events = summary.events, dead = summary.dead, parked = summary.parked, "job done");
             context.store.finish_job(&job.id, "done", &text, None).await
         }
-        Err(WalkError::Stopped) if stop.is_cancelled() => {
-            context.store.let_go_job(&job.id, &context.owner).await
-        }
+        Err(WalkError::Stopped) if stop.is_cancelled() => context.store.let_go_job(&job.id, &context.owner).await,
         Err(WalkError::Stopped) => {
             let now = context.store.job(&job.id).await?;
             context
@@ -129,10 +123,7 @@ async fn walk_and_wait(context: &Context, job: &Job, stop: &CancellationToken) -
     let mode = Mode::from_word(&job.kind)
         .ok_or_else(|| WalkError::Setup(format!("this version knows no job {:?}", job.kind)))?;
     context.snapshot.refresh().await?;
-    let held = context
-        .snapshot
-        .get()
-        .ok_or_else(|| WalkError::Setup("no connections are known yet".to_owned()))?;
+    let held = context.snapshot.get().ok_or_else(|| WalkError::Setup("no connections are known yet".to_owned()))?;
     let account = held
         .0
         .connections
@@ -147,15 +138,7 @@ async fn walk_and_wait(context: &Context, job: &Job, stop: &CancellationToken) -
     }
     let last = context.store.last_job("reconcile", &job.connection).await?;
     let event = walk_event(&account.connection, &job.id, context.clock.now());
-    let walk = Walk::new(
-        context,
-        job,
-        mode,
-        &event,
-        account,
-        stop.clone(),
-        since(mode, last.as_ref()),
-    )?;
+    let walk = Walk::new(context, job, mode, &event, account, stop.clone(), since(mode, last.as_ref()))?;
     let (found, position) = walk.walk().await?;
     wait_for_events(context, job, &found, position.published, stop).await?;
     summary(context, &job.id, found).await.map_err(Into::into)
@@ -179,11 +162,7 @@ async fn wait_for_events(
         let codes = context.store.job_codes(&job.id).await?;
         let settled: i64 = codes.iter().map(|row| row.2).sum();
         let waits = codes.iter().any(|(outcome, code, _)| {
-            outcome == "parked"
-                && !matches!(
-                    code.as_str(),
-                    "unlinked_product" | "ambiguous" | "paused" | "setup"
-                )
+            outcome == "parked" && !matches!(code.as_str(), "unlinked_product" | "ambiguous" | "paused" | "setup")
         });
         if settled >= published && !waits {
             return Ok(());
@@ -191,12 +170,7 @@ async fn wait_for_events(
         let mut now = found.clone();
         now.stage = format!("working: {settled} of {published} events");
         let text = serde_json::to_string(&now).unwrap_or_default();
-        if stop.is_cancelled()
-            || !context
-                .store
-                .keep_job(&job.id, &context.owner, LEASE, &position, &text)
-                .await?
-        {
+        if stop.is_cancelled() || !context.store.keep_job(&job.id, &context.owner, LEASE, &position, &text).await? {
             return Err(WalkError::Stopped);
         }
         tokio::time::sleep(TICK).await;

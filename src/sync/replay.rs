@@ -26,21 +26,12 @@ pub async fn replay(
     event.read = event.shape != Shape::Unreadable;
     event.force = true;
     let mut tx = store.begin().await?;
-    if !store
-        .set_letter_state(&mut tx, &letter.event_id, letter.run, "replayed")
-        .await?
-    {
+    if !store.set_letter_state(&mut tx, &letter.event_id, letter.run, "replayed").await? {
         return Ok(false);
     }
     let held = snapshot.get();
     let account = held.and_then(|held| {
-        Some(
-            held.0
-                .connections
-                .get(&event.key.connection)?
-                .connection
-                .target_account(event.key.source),
-        )
+        Some(held.0.connections.get(&event.key.connection)?.connection.target_account(event.key.source))
     });
     let park = ToPark {
         event: &event,
@@ -52,9 +43,7 @@ pub async fn replay(
         due_at: store.clock().now(),
     };
     store.park(&mut tx, &park).await?;
-    store
-        .audit(&mut tx, actor, "dead replay", &letter.event_id, &letter.code)
-        .await?;
+    store.audit(&mut tx, actor, "dead replay", &letter.event_id, &letter.code).await?;
     tx.commit().await?;
     Ok(true)
 }
@@ -62,12 +51,8 @@ pub async fn replay(
 /// Discards one letter: it is kept, and no longer shown as open.
 pub async fn discard(store: &Store, letter: &DeadLetter, actor: &str) -> Result<bool, StoreError> {
     let mut tx = store.begin().await?;
-    let open = store
-        .set_letter_state(&mut tx, &letter.event_id, letter.run, "discarded")
-        .await?;
-    store
-        .audit(&mut tx, actor, "dead discard", &letter.event_id, &letter.code)
-        .await?;
+    let open = store.set_letter_state(&mut tx, &letter.event_id, letter.run, "discarded").await?;
+    store.audit(&mut tx, actor, "dead discard", &letter.event_id, &letter.code).await?;
     tx.commit().await?;
     Ok(open)
 }

@@ -59,11 +59,7 @@ impl Mode {
     }
 
     fn topic(self) -> &'static str {
-        if self == Self::Import {
-            "import"
-        } else {
-            "reconcile"
-        }
+        if self == Self::Import { "import" } else { "reconcile" }
     }
 }
 
@@ -119,14 +115,7 @@ pub struct Found {
 }
 
 /// The stages in their order.
-pub const STAGES: [&str; 6] = [
-    "categories",
-    "catalogue",
-    "products",
-    "customers",
-    "channel orders",
-    "Sapo orders",
-];
+pub const STAGES: [&str; 6] = ["categories", "catalogue", "products", "customers", "channel orders", "Sapo orders"];
 
 /// One walk.
 pub struct Walk<'a> {
@@ -153,14 +142,7 @@ pub fn walk_event(connection: &Connection, job: &str, now: Millis) -> Event {
         kind: Kind::Product,
         object_id: String::new(),
     };
-    let mut event = Event::new(
-        key,
-        connection.store.clone(),
-        "walk",
-        Shape::Id,
-        now,
-        Bytes::new(),
-    );
+    let mut event = Event::new(key, connection.store.clone(), "walk", Shape::Id, now, Bytes::new());
     event.job = Some(job.to_owned());
     event
 }
@@ -176,13 +158,12 @@ impl<'a> Walk<'a> {
         stop: CancellationToken,
         since: Option<Millis>,
     ) -> Result<Self, WalkError> {
-        let held = context
-            .snapshot
-            .get()
-            .ok_or_else(|| WalkError::Setup("no connections are known yet".to_owned()))?;
-        let store = held.0.stores.get(&account.connection.store).ok_or_else(|| {
-            WalkError::Setup(format!("store {} is not connected", account.connection.store))
-        })?;
+        let held = context.snapshot.get().ok_or_else(|| WalkError::Setup("no connections are known yet".to_owned()))?;
+        let store = held
+            .0
+            .stores
+            .get(&account.connection.store)
+            .ok_or_else(|| WalkError::Setup(format!("store {} is not connected", account.connection.store)))?;
         let run = Run::new(context, event, store, account, mode == Mode::Plan)?;
         let position: Position = serde_json::from_str(&job.position).unwrap_or_default();
         let found = serde_json::from_str(&job.found).unwrap_or_default();
@@ -239,54 +220,30 @@ impl<'a> Walk<'a> {
             let answer = self.calling(|| Box::pin(self.run.omni.categories(page))).await?;
             let more = answer.more();
             for category in answer.into_values() {
-                let before = self
-                    .context
-                    .store
-                    .link_by_sapo(&self.connection().name, LinkKind::Category, &category.id)
-                    .await?;
+                let before =
+                    self.context.store.link_by_sapo(&self.connection().name, LinkKind::Category, &category.id).await?;
                 let ensured = products::ensure_category(&self.run, Some(&category)).await;
                 let (action, reason) = match (&before, &ensured) {
-                    (Some(link), _) if link.natural_key == category.name.trim() => {
-                        (Action::Equal, String::new())
+                    (Some(link), _) if link.natural_key == category.name.trim() => (Action::Equal, String::new()),
+                    (Some(link), _) => {
+                        (Action::Update, format!("renamed from {:?} to {:?} on Abaha", link.natural_key, category.name))
                     }
-                    (Some(link), _) => (
-                        Action::Update,
-                        format!(
-                            "renamed from {:?} to {:?} on Abaha",
-                            link.natural_key, category.name
-                        ),
-                    ),
                     (None, Ok(Some(_))) if self.mode == Mode::Plan => {
                         (Action::Link, format!("category {:?} is linked", category.name))
                     }
-                    (None, _) => (
-                        Action::Create,
-                        format!("category {:?} is made or linked on Abaha", category.name),
-                    ),
+                    (None, _) => (Action::Create, format!("category {:?} is made or linked on Abaha", category.name)),
                 };
                 match ensured {
                     Ok(Some(id)) => {
                         self.categories.insert(category.id.clone(), id);
                         self.note(
                             "category",
-                            &Finding {
-                                action,
-                                kind: "category",
-                                object: category.name,
-                                code: action.as_str(),
-                                reason,
-                            },
+                            &Finding { action, kind: "category", object: category.name, code: action.as_str(), reason },
                         );
                     }
                     Ok(None) => self.note(
                         "category",
-                        &Finding {
-                            action,
-                            kind: "category",
-                            object: category.name,
-                            code: action.as_str(),
-                            reason,
-                        },
+                        &Finding { action, kind: "category", object: category.name, code: action.as_str(), reason },
                     ),
                     Err(Halt::Call(
                         error @ (CallError::Throttled { .. }
@@ -332,19 +289,13 @@ impl<'a> Walk<'a> {
         STAGES[1].clone_into(&mut self.found.stage);
         let mut page = 1;
         loop {
-            let answer = self
-                .calling(|| Box::pin(self.run.abaha.products(page, 100)))
-                .await?;
+            let answer = self.calling(|| Box::pin(self.run.abaha.products(page, 100))).await?;
             self.found.total = answer.total;
             let more = answer.more();
             for product in answer.into_values() {
                 self.catalogue.add(product);
             }
-            *self
-                .found
-                .checked
-                .entry("channel product".to_owned())
-                .or_default() = self.catalogue.len() as u64;
+            *self.found.checked.entry("channel product".to_owned()).or_default() = self.catalogue.len() as u64;
             self.keep().await?;
             if !more {
                 return Ok(());
@@ -358,10 +309,12 @@ impl<'a> Walk<'a> {
             Some(branch) => branch.to_string(),
             None => match products::default_branch(&self.run).await {
                 Ok(Some(branch)) => branch.to_string(),
-                Ok(None) => return Err(WalkError::Setup(
-                    "no branch (Chi nhánh) is chosen and the shop has no default one; set `branch` and apply"
-                        .to_owned(),
-                )),
+                Ok(None) => {
+                    return Err(WalkError::Setup(
+                        "no branch (Chi nhánh) is chosen and the shop has no default one; set `branch` and apply"
+                            .to_owned(),
+                    ));
+                }
                 Err(Halt::Call(error)) => return Err(error.into()),
                 Err(Halt::Store(error)) => return Err(error.into()),
                 Err(Halt::Outcome(outcome)) => return Err(WalkError::Setup(outcome.reason().to_owned())),
@@ -370,44 +323,23 @@ impl<'a> Walk<'a> {
         let mut seen: HashSet<String> = HashSet::new();
         self.position.page = self.position.page.max(1);
         loop {
-            let query = PageQuery {
-                page: self.position.page,
-                ..PageQuery::default()
-            };
+            let query = PageQuery { page: self.position.page, ..PageQuery::default() };
             let answer = self.calling(|| Box::pin(self.run.omni.products(query))).await?;
             let more = answer.more();
             for item in self.readable("product", answer) {
                 let product: PosProduct = item.value;
                 seen.extend(product.variants.iter().map(|variant| variant.id.clone()));
-                let links = self
-                    .context
-                    .store
-                    .links_of_product(&self.connection().name, &product.id)
-                    .await?;
-                let findings = compare::products(
-                    self.connection(),
-                    &branch,
-                    &product,
-                    &links,
-                    &self.categories,
-                    &self.catalogue,
-                );
+                let links = self.context.store.links_of_product(&self.connection().name, &product.id).await?;
+                let findings =
+                    compare::products(self.connection(), &branch, &product, &links, &self.categories, &self.catalogue);
                 let acts = findings.iter().any(|finding| finding.action.acts());
                 let force = findings.iter().any(|finding| finding.action == Action::Update);
                 for finding in findings {
                     self.note("product", &finding);
                 }
                 if acts {
-                    self.publish(
-                        System::Omni,
-                        Kind::Product,
-                        &product.id,
-                        product.version,
-                        None,
-                        force,
-                        item.raw,
-                    )
-                    .await?;
+                    self.publish(System::Omni, Kind::Product, &product.id, product.version, None, force, item.raw)
+                        .await?;
                 }
             }
             self.position.page += 1;
@@ -416,11 +348,7 @@ impl<'a> Walk<'a> {
                 break;
             }
         }
-        if self.whole {
-            self.sweep(&seen).await
-        } else {
-            Ok(())
-        }
+        if self.whole { self.sweep(&seen).await } else { Ok(()) }
     }
 
     /// A complete walk that did not meet a linked variant may mean that it was deleted: its product is read.
@@ -428,11 +356,7 @@ impl<'a> Walk<'a> {
         let mut after = String::new();
         let mut suspects: HashSet<String> = HashSet::new();
         loop {
-            let links = self
-                .context
-                .store
-                .links_page(&self.connection().name, LinkKind::Product, &after, 500)
-                .await?;
+            let links = self.context.store.links_page(&self.connection().name, LinkKind::Product, &after, 500).await?;
             let Some(last) = links.last() else { break };
             after.clone_from(&last.sapo_id);
             for link in links {
@@ -450,16 +374,7 @@ impl<'a> Walk<'a> {
             }
         }
         for product in suspects {
-            self.publish(
-                System::Omni,
-                Kind::Product,
-                &product,
-                None,
-                None,
-                true,
-                Bytes::from_static(b"{}"),
-            )
-            .await?;
+            self.publish(System::Omni, Kind::Product, &product, None, None, true, Bytes::from_static(b"{}")).await?;
         }
         Ok(())
     }
@@ -467,11 +382,7 @@ impl<'a> Walk<'a> {
     async fn customers(&mut self) -> Result<(), WalkError> {
         self.position.page = self.position.page.max(1);
         loop {
-            let query = PageQuery {
-                page: self.position.page,
-                modified_from: self.since,
-                ..PageQuery::default()
-            };
+            let query = PageQuery { page: self.position.page, modified_from: self.since, ..PageQuery::default() };
             let answer = self.calling(|| Box::pin(self.run.omni.customers(query))).await?;
             let more = answer.more();
             for item in self.readable("customer", answer) {
@@ -486,16 +397,8 @@ impl<'a> Walk<'a> {
                 let acts = finding.action.acts();
                 self.note("customer", &finding);
                 if acts {
-                    self.publish(
-                        System::Omni,
-                        Kind::Customer,
-                        &customer.id,
-                        customer.version,
-                        None,
-                        false,
-                        item.raw,
-                    )
-                    .await?;
+                    self.publish(System::Omni, Kind::Customer, &customer.id, customer.version, None, false, item.raw)
+                        .await?;
                 }
             }
             self.position.page += 1;
@@ -509,43 +412,22 @@ impl<'a> Walk<'a> {
     async fn channel_orders(&mut self) -> Result<(), WalkError> {
         let now = self.context.clock.now();
         let start = self.connection().start_line();
-        let from = if self.mode == Mode::Reconcile {
-            start.max(now - millis(ORDERS_BACK))
-        } else {
-            start
-        };
+        let from = if self.mode == Mode::Reconcile { start.max(now - millis(ORDERS_BACK)) } else { start };
         let mut marks: HashMap<String, String> = HashMap::new();
         self.position.page = self.position.page.max(1);
         loop {
-            let query = OrderQuery {
-                page: self.position.page,
-                created_from: Some(from),
-                ..OrderQuery::default()
-            };
+            let query = OrderQuery { page: self.position.page, created_from: Some(from), ..OrderQuery::default() };
             let answer = self.calling(|| Box::pin(self.run.abaha.orders(query))).await?;
             let more = answer.more();
             for item in self.readable("order", answer) {
                 let order: ChannelOrder = item.value;
                 let stage = ChannelStage::of(&order, self.connection().settings.returned_code);
-                self.beside.insert(
-                    order.id.clone(),
-                    Beside {
-                        stage,
-                        paid: order.payment == Some(5),
-                    },
-                );
-                if let Some(other) = order
-                    .pos_id
-                    .clone()
-                    .and_then(|mark| marks.insert(mark, order.id.clone()))
-                {
+                self.beside.insert(order.id.clone(), Beside { stage, paid: order.payment == Some(5) });
+                if let Some(other) = order.pos_id.clone().and_then(|mark| marks.insert(mark, order.id.clone())) {
                     self.two_marks(&order.id, &other);
                 }
-                let link = self
-                    .context
-                    .store
-                    .link_by_channel(&self.connection().name, LinkKind::Order, &order.id)
-                    .await?;
+                let link =
+                    self.context.store.link_by_channel(&self.connection().name, LinkKind::Order, &order.id).await?;
                 let finding = compare::channel_order(self.connection(), &order, link.as_ref(), None);
                 let (acts, force) = (finding.action.acts(), finding.action == Action::Update);
                 self.note("order", &finding);
@@ -576,35 +458,22 @@ impl<'a> Walk<'a> {
         self.position.page = self.position.page.max(1);
         loop {
             let query = match self.since {
-                Some(since) => PageQuery {
-                    page: self.position.page,
-                    modified_from: Some(since),
-                    ..PageQuery::default()
-                },
-                None => PageQuery {
-                    page: self.position.page,
-                    created_from: Some(start),
-                    ..PageQuery::default()
-                },
+                Some(since) => {
+                    PageQuery { page: self.position.page, modified_from: Some(since), ..PageQuery::default() }
+                }
+                None => PageQuery { page: self.position.page, created_from: Some(start), ..PageQuery::default() },
             };
             let answer = self.calling(|| Box::pin(self.run.omni.orders(query))).await?;
             let more = answer.more();
             for item in self.readable("order", answer) {
                 let order: PosOrder = item.value;
                 let ours = order.tags.contains(&self.connection().tag()) && order.status != "cancelled";
-                if let Some(other) = order
-                    .reference
-                    .clone()
-                    .filter(|_| ours)
-                    .and_then(|mark| marks.insert(mark, order.id.clone()))
+                if let Some(other) =
+                    order.reference.clone().filter(|_| ours).and_then(|mark| marks.insert(mark, order.id.clone()))
                 {
                     self.two_marks(&order.id, &other);
                 }
-                let link = self
-                    .context
-                    .store
-                    .link_by_sapo(&self.connection().name, LinkKind::Order, &order.id)
-                    .await?;
+                let link = self.context.store.link_by_sapo(&self.connection().name, LinkKind::Order, &order.id).await?;
                 let beside = link.as_ref().and_then(|link| self.beside.get(&link.channel_id));
                 let finding = compare::pos_order(self.connection(), &order, link.is_some(), beside);
                 let (acts, force) = (finding.action.acts(), finding.action == Action::Update);
@@ -669,11 +538,7 @@ impl<'a> Walk<'a> {
 
     fn note(&mut self, kind: &str, finding: &Finding) {
         *self.found.checked.entry(kind.to_owned()).or_default() += 1;
-        *self
-            .found
-            .actions
-            .entry(format!("{kind}.{}", finding.action.as_str()))
-            .or_default() += 1;
+        *self.found.actions.entry(format!("{kind}.{}", finding.action.as_str())).or_default() += 1;
         if finding.action != Action::Equal {
             self.rows.push(finding.row());
         }
@@ -693,22 +558,11 @@ impl<'a> Walk<'a> {
         if self.mode == Mode::Plan {
             return Ok(());
         }
-        let key = ObjectKey {
-            connection: self.connection().name.clone(),
-            source,
-            kind,
-            object_id: id.to_owned(),
-        };
+        let key = ObjectKey { connection: self.connection().name.clone(), source, kind, object_id: id.to_owned() };
         let whole = raw.len() > 2;
         let shape = if whole { Shape::Whole } else { Shape::Id };
-        let mut event = Event::new(
-            key,
-            self.connection().store.clone(),
-            self.mode.topic(),
-            shape,
-            self.context.clock.now(),
-            raw,
-        );
+        let mut event =
+            Event::new(key, self.connection().store.clone(), self.mode.topic(), shape, self.context.clock.now(), raw);
         event.version = version;
         event.reference = reference;
         event.job = Some(self.job.id.clone());
@@ -725,26 +579,17 @@ impl<'a> Walk<'a> {
     async fn keep(&mut self) -> Result<(), WalkError> {
         loop {
             let store = &self.context.store;
-            store
-                .add_job_rows(&self.job.id, self.position.rows + 1, &self.rows)
-                .await?;
+            store.add_job_rows(&self.job.id, self.position.rows + 1, &self.rows).await?;
             self.position.rows += i64::try_from(self.rows.len()).unwrap_or(0);
             self.rows.clear();
             let position = serde_json::to_string(&self.position).unwrap_or_default();
             let found = serde_json::to_string(&self.found).unwrap_or_default();
             if self.stop.is_cancelled()
-                || !store
-                    .keep_job(&self.job.id, &self.context.owner, LEASE, &position, &found)
-                    .await?
+                || !store.keep_job(&self.job.id, &self.context.owner, LEASE, &position, &found).await?
             {
                 return Err(WalkError::Stopped);
             }
-            let settled: i64 = store
-                .job_outcomes(&self.job.id)
-                .await?
-                .iter()
-                .map(|row| row.1)
-                .sum();
+            let settled: i64 = store.job_outcomes(&self.job.id).await?.iter().map(|row| row.1).sum();
             if self.position.published - settled < AHEAD {
                 return Ok(());
             }
@@ -753,10 +598,7 @@ impl<'a> Walk<'a> {
     }
 
     /// Makes a reading call; one that is throttled waits in line like everything else of the shop.
-    async fn calling<'s, T>(
-        &'s self,
-        call: impl Fn() -> BoxFuture<'s, Result<T, CallError>>,
-    ) -> Result<T, WalkError> {
+    async fn calling<'s, T>(&'s self, call: impl Fn() -> BoxFuture<'s, Result<T, CallError>>) -> Result<T, WalkError> {
         let mut failures = 0;
         loop {
             let wait = match call().await {
@@ -769,12 +611,7 @@ impl<'a> Walk<'a> {
                 Err(error) => return Err(error.into()),
             };
             let wait = wait.max(Duration::from_millis(50));
-            if self
-                .stop
-                .run_until_cancelled(tokio::time::sleep(wait.min(LEASE / 3)))
-                .await
-                .is_none()
-            {
+            if self.stop.run_until_cancelled(tokio::time::sleep(wait.min(LEASE / 3))).await.is_none() {
                 return Err(WalkError::Stopped);
             }
         }

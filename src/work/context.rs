@@ -125,12 +125,7 @@ pub struct Left {
 impl Left {
     /// Nothing.
     pub fn nothing() -> Self {
-        Self {
-            steps: Vec::new(),
-            settled: None,
-            follow_ups: Vec::new(),
-            last_account: None,
-        }
+        Self { steps: Vec::new(), settled: None, follow_ups: Vec::new(), last_account: None }
     }
 }
 
@@ -145,14 +140,10 @@ impl<'a> Run<'a> {
     ) -> Result<Self, ClientError> {
         let calls = CallLog::new();
         let class = class(event);
-        let mut omni = OmniClient::new(
-            &context.http,
-            &store.alias,
-            store.access_token.clone(),
-            store.base_url.as_deref(),
-        )?
-        .recording(calls.clone())
-        .class(class);
+        let mut omni =
+            OmniClient::new(&context.http, &store.alias, store.access_token.clone(), store.base_url.as_deref())?
+                .recording(calls.clone())
+                .class(class);
         let mut abaha = AbahaClient::new(
             &context.http,
             &account.connection.site,
@@ -165,16 +156,7 @@ impl<'a> Run<'a> {
             (omni, abaha) = (omni.dry(), abaha.dry());
         }
         let omni = omni.branch(account.connection.settings.branch);
-        Ok(Self {
-            context,
-            event,
-            account,
-            omni,
-            abaha,
-            dry,
-            calls,
-            notes: Mutex::default(),
-        })
+        Ok(Self { context, event, account, omni, abaha, dry, calls, notes: Mutex::default() })
     }
 
     /// The connection.
@@ -198,11 +180,7 @@ impl<'a> Run<'a> {
 
     /// Adds a step to the story.
     pub fn step(&self, step: &str, text: impl Into<String>) {
-        let step = Step {
-            at: self.context.clock.now(),
-            step: step.to_owned(),
-            text: text.into(),
-        };
+        let step = Step { at: self.context.clock.now(), step: step.to_owned(), text: text.into() };
         self.notes().steps.push(step);
     }
 
@@ -222,26 +200,15 @@ impl<'a> Run<'a> {
         let mut last_account = None;
         for call in self.calls.take() {
             last_account = Some(call.account.clone());
-            let status = call
-                .status
-                .map_or_else(|| "no answer".to_owned(), |status| status.to_string());
+            let status = call.status.map_or_else(|| "no answer".to_owned(), |status| status.to_string());
             let text = format!(
                 "{} {} at {}: {status}, {} ({} ms)",
                 call.method, call.path, call.account, call.outcome, call.milliseconds
             );
-            notes.steps.push(Step {
-                at: call.at,
-                step: "call".to_owned(),
-                text,
-            });
+            notes.steps.push(Step { at: call.at, step: "call".to_owned(), text });
         }
         notes.steps.sort_by_key(|step| step.at);
-        Left {
-            steps: notes.steps,
-            settled: notes.settled,
-            follow_ups: notes.follow_ups,
-            last_account,
-        }
+        Left { steps: notes.steps, settled: notes.settled, follow_ups: notes.follow_ups, last_account }
     }
 }
 
@@ -277,17 +244,13 @@ pub fn outcome_of(error: CallError) -> Outcome {
             "the API does not accept the access token: get a new one from the shop and run `sapo-sync connect apply`",
         ),
         CallError::DryRun { would } => Outcome::done("planned", would),
-        CallError::Refused { code, message, .. } => Outcome::Dead {
-            code,
-            reason: format!("the other side refused: {message}"),
-            last_answer: answer,
-        },
+        CallError::Refused { code, message, .. } => {
+            Outcome::Dead { code, reason: format!("the other side refused: {message}"), last_answer: answer }
+        }
         CallError::AlreadySo { message } => Outcome::done("already_so", message),
-        CallError::NotFound { what } => Outcome::Dead {
-            code: "not_found",
-            reason: format!("{what} is not there (any more)"),
-            last_answer: answer,
-        },
+        CallError::NotFound { what } => {
+            Outcome::Dead { code: "not_found", reason: format!("{what} is not there (any more)"), last_answer: answer }
+        }
     }
 }
 

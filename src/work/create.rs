@@ -48,14 +48,7 @@ pub async fn once<T>(
     }
     let store = run.store();
     let taken = store
-        .take_intent(
-            creation.key,
-            run.name(),
-            creation.source_id,
-            creation.fingerprint,
-            &run.context.owner,
-            LEASE,
-        )
+        .take_intent(creation.key, run.name(), creation.source_id, creation.fingerprint, &run.context.owner, LEASE)
         .await?;
     let intent = match taken {
         Taken::Done(id) => return Ok(Created::Before(id)),
@@ -76,13 +69,7 @@ pub async fn once<T>(
     match sent {
         Ok(object) => Ok(Created::Now(object)),
         Err(error) => {
-            let unknown = matches!(
-                &error,
-                CallError::Failing {
-                    done: Done::Unknown,
-                    ..
-                }
-            );
+            let unknown = matches!(&error, CallError::Failing { done: Done::Unknown, .. });
             if !unknown {
                 store.drop_intent(&intent).await?;
                 return Err(error.into());
@@ -95,13 +82,8 @@ pub async fn once<T>(
                     error.code()
                 ),
             );
-            Err(wait(
-                run,
-                creation,
-                run.context.clock.after(run.context.settle_after),
-                "a call's outcome is unknown",
-            )
-            .into())
+            Err(wait(run, creation, run.context.clock.after(run.context.settle_after), "a call's outcome is unknown")
+                .into())
         }
     }
 }
@@ -126,10 +108,7 @@ async fn settle_unknown<T>(
     }
     match look_up.await {
         Ok(Some(object)) => {
-            run.step(
-                "found",
-                "an earlier attempt had created it; nothing is sent again",
-            );
+            run.step("found", "an earlier attempt had created it; nothing is sent again");
             Ok(Unknown::Found(object))
         }
         Ok(None) if intent.lookups + 1 >= LOOKUPS => {
@@ -139,10 +118,7 @@ async fn settle_unknown<T>(
         }
         Ok(None) => {
             store.intent_not_found(&intent).await?;
-            run.step(
-                "not_found",
-                "not there yet; it is looked up once more before it is sent again",
-            );
+            run.step("not_found", "not there yet; it is looked up once more before it is sent again");
             Err(wait(
                 run,
                 creation,
@@ -161,12 +137,7 @@ async fn settle_unknown<T>(
 fn wait(run: &Run<'_>, creation: &Creation<'_>, due: i64, why: &str) -> Outcome {
     let due = due.min(run.context.clock.after(run.context.recheck));
     let reason = format!("{why}; it is looked at again soon, so that nothing is created twice");
-    Outcome::Parked {
-        cause: Cause::IntentPending,
-        cause_key: Some(pending_key(creation.key)),
-        reason,
-        due: Some(due),
-    }
+    Outcome::Parked { cause: Cause::IntentPending, cause_key: Some(pending_key(creation.key)), reason, due: Some(due) }
 }
 
 /// The cause key of rows that wait for an intent.
@@ -189,15 +160,8 @@ pub async fn record_link(
     let mut tx = store.begin().await?;
     if let Some(key) = key {
         let other_side = result_id(link, key);
-        if let Some(other) = store
-            .complete_intent(
-                &mut tx,
-                &key.account,
-                key.kind.as_str(),
-                &key.natural_key,
-                other_side,
-            )
-            .await?
+        if let Some(other) =
+            store.complete_intent(&mut tx, &key.account, key.kind.as_str(), &key.natural_key, other_side).await?
         {
             link.fail(
                 "two_objects_one_mark",
@@ -219,9 +183,5 @@ pub async fn record_link(
 
 /// The id of what was made: the link's side that the intent's account is on.
 fn result_id<'a>(link: &'a Link, key: &IntentKey) -> &'a str {
-    if key.account.starts_with("omni:") {
-        &link.sapo_id
-    } else {
-        &link.channel_id
-    }
+    if key.account.starts_with("omni:") { &link.sapo_id } else { &link.channel_id }
 }

@@ -22,10 +22,7 @@ pub async fn file_dead_letters(context: Context, stop: CancellationToken) -> Res
                     reason: "the queue gave it up: its workers died or never answered",
                     last_answer: None,
                 };
-                context
-                    .store
-                    .file_letter(&mut tx, delivery.event(), verdict)
-                    .await?;
+                context.store.file_letter(&mut tx, delivery.event(), verdict).await?;
                 tx.commit().await.map_err(StoreError::from)
             };
             match filed.await {
@@ -60,13 +57,9 @@ async fn gauges(context: &Context) -> Result<(), StoreError> {
     let now = context.clock.now();
     let counts = context.store.parked_counts().await?;
     for cause in crate::domain::outcome::Cause::ALL {
-        let (count, age) = counts
-            .iter()
-            .find(|row| row.0 == cause.as_str())
-            .map_or((0, 0), |row| (row.1, now - row.2));
+        let (count, age) = counts.iter().find(|row| row.0 == cause.as_str()).map_or((0, 0), |row| (row.1, now - row.2));
         metrics::gauge!("sapo_sync_parked", "cause" => cause.as_str()).set(count as f64);
-        metrics::gauge!("sapo_sync_parked_oldest_seconds", "cause" => cause.as_str())
-            .set(age as f64 / 1000.0);
+        metrics::gauge!("sapo_sync_parked_oldest_seconds", "cause" => cause.as_str()).set(age as f64 / 1000.0);
     }
     for (code, count) in context.store.letter_counts().await? {
         metrics::gauge!("sapo_sync_dead_letters", "code" => code).set(count as f64);

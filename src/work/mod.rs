@@ -132,32 +132,20 @@ async fn work_on(context: Context, batch: Batch, alone: bool) -> Ended {
     match settled.await {
         Ok(dead) => {
             settle::acknowledge(batch, dead).await;
-            Ended {
-                key,
-                deliveries,
-                away: None,
-            }
+            Ended { key, deliveries, away: None }
         }
         Err(error) => {
             for delivery in batch.superseded.into_iter().chain([batch.survivor]) {
                 delivery.give_back().await;
             }
-            Ended {
-                key,
-                deliveries,
-                away: Some(error),
-            }
+            Ended { key, deliveries, away: Some(error) }
         }
     }
 }
 
 async fn outcome(context: &Context, batch: &Batch, alone: bool) -> Result<Processed, StoreError> {
     let event = &batch.event;
-    let plain = |outcome| Processed {
-        outcome,
-        left: Left::nothing(),
-        account: event.key.connection.clone(),
-    };
+    let plain = |outcome| Processed { outcome, left: Left::nothing(), account: event.key.connection.clone() };
     if alone && context.store.mark_poison(&event.id.to_string()).await? >= MARKS {
         return Ok(plain(Outcome::dead(
             "poison",
@@ -171,13 +159,7 @@ async fn outcome(context: &Context, batch: &Batch, alone: bool) -> Result<Proces
     {
         let snapshot = context.snapshot.get();
         let account = snapshot.and_then(|held| {
-            Some(
-                held.0
-                    .connections
-                    .get(&event.key.connection)?
-                    .connection
-                    .target_account(event.key.source),
-            )
+            Some(held.0.connections.get(&event.key.connection)?.connection.target_account(event.key.source))
         });
         return Ok(settle::joined(
             cause,
@@ -186,10 +168,7 @@ async fn outcome(context: &Context, batch: &Batch, alone: bool) -> Result<Proces
             account.unwrap_or_default(),
         ));
     }
-    match AssertUnwindSafe(process::process(context, event, false))
-        .catch_unwind()
-        .await
-    {
+    match AssertUnwindSafe(process::process(context, event, false)).catch_unwind().await {
         Ok(processed) => processed,
         Err(_) => Ok(plain(Outcome::dead(
             "panic",

@@ -32,23 +32,12 @@ pub const POS_TYPE: &str = "sapopos";
 /// Makes the POS's order follow the channel's.
 pub async fn process(run: &Run<'_>) -> Result<Outcome, Halt> {
     let id = &run.event.key.object_id;
-    let order = match current(
-        run,
-        abaha::wire::order,
-        |order| order.version,
-        run.abaha.order(id),
-    )
-    .await?
-    {
+    let order = match current(run, abaha::wire::order, |order| order.version, run.abaha.order(id)).await? {
         Current::Is(order) => order,
         Current::Gone => return gone(run).await,
     };
     let stage = ChannelStage::of(&order, run.connection().settings.returned_code);
-    match run
-        .store()
-        .link_by_channel(run.name(), LinkKind::Order, id)
-        .await?
-    {
+    match run.store().link_by_channel(run.name(), LinkKind::Order, id).await? {
         Some(link) => follow(run, &order, stage, link).await,
         None => match own_echo(run, &order, stage).await? {
             Some(outcome) => Ok(outcome),
@@ -58,21 +47,11 @@ pub async fn process(run: &Run<'_>) -> Result<Outcome, Halt> {
 }
 
 async fn gone(run: &Run<'_>) -> Result<Outcome, Halt> {
-    let Some(link) = run
-        .store()
-        .link_by_channel(run.name(), LinkKind::Order, &run.event.key.object_id)
-        .await?
-    else {
-        return Ok(Outcome::skipped(
-            "gone",
-            "the order is not on the channel any more and was never linked",
-        ));
+    let Some(link) = run.store().link_by_channel(run.name(), LinkKind::Order, &run.event.key.object_id).await? else {
+        return Ok(Outcome::skipped("gone", "the order is not on the channel any more and was never linked"));
     };
-    let reason =
-        "the order is not on the channel any more; nothing is cancelled on a guess: look at it on Sapo";
-    run.store()
-        .set_link_error(&link, Some(("deleted", reason)))
-        .await?;
+    let reason = "the order is not on the channel any more; nothing is cancelled on a guess: look at it on Sapo";
+    run.store().set_link_error(&link, Some(("deleted", reason))).await?;
     Ok(Outcome::done("deleted", reason))
 }
 
@@ -80,30 +59,19 @@ async fn gone(run: &Run<'_>) -> Result<Outcome, Halt> {
 async fn own_echo(run: &Run<'_>, order: &ChannelOrder, stage: ChannelStage) -> Result<Option<Outcome>, Halt> {
     let account = run.connection().channel_account();
     if let (Some(pos_id), Some(POS_TYPE)) = (&order.pos_id, order.pos_type.as_deref()) {
-        let key = IntentKey {
-            account,
-            kind: IntentKind::Order,
-            natural_key: pos_id.clone(),
-        };
-        let known = run
-            .store()
-            .link_by_sapo(run.name(), LinkKind::Order, pos_id)
-            .await?;
+        let key = IntentKey { account, kind: IntentKind::Order, natural_key: pos_id.clone() };
+        let known = run.store().link_by_sapo(run.name(), LinkKind::Order, pos_id).await?;
         if let Some(other) = known.filter(|link| link.channel_id != order.id) {
             let reason = format!(
                 "two orders on the channel carry the mark of Sapo order {pos_id}: {} and {}; cancel one of them by hand",
                 other.channel_id, order.id
             );
-            run.store()
-                .set_link_error(&other, Some(("two_objects_one_mark", &reason)))
-                .await?;
+            run.store().set_link_error(&other, Some(("two_objects_one_mark", &reason))).await?;
             return Ok(Some(Outcome::dead("two_objects_one_mark", reason)));
         }
         let mut link = Link::new(run.name(), LinkKind::Order, pos_id, &order.id, &reference(order));
         link.channel_state = Some(stage.as_word().into_owned());
-        link.total = check_channel_order(order)
-            .ok()
-            .map(|total| total.normalize().to_string());
+        link.total = check_channel_order(order).ok().map(|total| total.normalize().to_string());
         create::record_link(run, &mut link, Some(&key), &[]).await?;
         return Ok(Some(Outcome::skipped("echo", "our own order; linked")));
     }
@@ -116,19 +84,12 @@ async fn own_echo(run: &Run<'_>, order: &ChannelOrder, stage: ChannelStage) -> R
     match candidates.as_slice() {
         [] => Ok(None),
         [one] => {
-            let key = IntentKey {
-                account,
-                kind: IntentKind::Order,
-                natural_key: one.natural_key.clone(),
-            };
+            let key = IntentKey { account, kind: IntentKind::Order, natural_key: one.natural_key.clone() };
             let reason = format!(
                 "it may be the order that is being made for Sapo order {}; it waits until that is known",
                 one.source_id
             );
-            let due = run
-                .context
-                .clock
-                .after(run.context.settle_after.min(run.context.recheck));
+            let due = run.context.clock.after(run.context.settle_after.min(run.context.recheck));
             Err(Outcome::Parked {
                 cause: Cause::IntentPending,
                 cause_key: Some(pending_key(&key)),
@@ -155,9 +116,7 @@ pub fn fingerprint(total: Decimal, phone: Option<&Phone>) -> String {
 
 fn fingerprint_of(order: &ChannelOrder) -> Option<String> {
     let phone = order.phone.as_deref().and_then(|text| Phone::parse(text).ok());
-    check_channel_order(order)
-        .ok()
-        .map(|total| fingerprint(total, phone.as_ref()))
+    check_channel_order(order).ok().map(|total| fingerprint(total, phone.as_ref()))
 }
 
 async fn create_order(run: &Run<'_>, order: &ChannelOrder, stage: ChannelStage) -> Result<Outcome, Halt> {
@@ -176,8 +135,7 @@ async fn create_order(run: &Run<'_>, order: &ChannelOrder, stage: ChannelStage) 
             "the order was made before the connection was activated (orders_from moves that line)",
         ));
     }
-    let total =
-        check_channel_order(order).map_err(|problem| Outcome::dead(problem.code(), problem.reason()))?;
+    let total = check_channel_order(order).map_err(|problem| Outcome::dead(problem.code(), problem.reason()))?;
     let lines = resolve_lines(run, order).await?;
     let branch = match settings.branch {
         Some(branch) => branch,
@@ -190,33 +148,15 @@ async fn create_order(run: &Run<'_>, order: &ChannelOrder, stage: ChannelStage) 
         })?,
     };
     let phone = order.phone.as_deref().and_then(|text| Phone::parse(text).ok());
-    run.step(
-        "decided",
-        format!(
-            "create one draft order on Sapo for {}, total {}",
-            reference(order),
-            Vnd(total)
-        ),
-    );
+    run.step("decided", format!("create one draft order on Sapo for {}, total {}", reference(order), Vnd(total)));
     let customer = customer(run, order, phone.as_ref()).await?;
-    let new = to_pos(
-        order,
-        &lines,
-        customer,
-        phone.as_ref(),
-        connection.tag(),
-        settings,
-        branch,
-    )
-    .map_err(|problem| Outcome::dead(problem.code(), problem.reason()))?;
+    let new = to_pos(order, &lines, customer, phone.as_ref(), connection.tag(), settings, branch)
+        .map_err(|problem| Outcome::dead(problem.code(), problem.reason()))?;
     let link = send(run, order, &new, stage, phone.as_ref()).await?;
     let outcome = if link.code.is_some() {
         Outcome::done("created_in_error", link.reason.clone().unwrap_or_default())
     } else {
-        Outcome::done(
-            "created",
-            format!("created on Sapo as a draft (Đặt hàng), id {}", link.sapo_id),
-        )
+        Outcome::done("created", format!("created on Sapo as a draft (Đặt hàng), id {}", link.sapo_id))
     };
     let paid = pay(run, order, &link).await?;
     Ok(with_note(outcome, paid))
@@ -237,30 +177,14 @@ async fn send(
         natural_key: order_key(&connection.name, &new.reference),
     };
     let print = fingerprint(new.total, phone);
-    let creation = Creation {
-        key: &key,
-        source_id: &order.id,
-        fingerprint: Some(&print),
-    };
-    let created = create::once(
-        run,
-        &creation,
-        look_up(run, &key, new),
-        run.omni.create_order(new),
-    )
-    .await?;
+    let creation = Creation { key: &key, source_id: &order.id, fingerprint: Some(&print) };
+    let created = create::once(run, &creation, look_up(run, &key, new), run.omni.create_order(new)).await?;
     let there = match created {
         Created::Now(order) | Created::Found(order) => order,
         Created::Before(id) => run.omni.order(&id).await?,
     };
     crash::point("order_answered");
-    let mut link = Link::new(
-        &connection.name,
-        LinkKind::Order,
-        &there.id,
-        &order.id,
-        &new.reference,
-    );
+    let mut link = Link::new(&connection.name, LinkKind::Order, &there.id, &order.id, &new.reference);
     link.sapo_state = Some(PosStage::of(&there).as_word().into_owned());
     link.channel_state = Some(stage.as_word().into_owned());
     link.total = Some(new.total.normalize().to_string());
@@ -292,17 +216,14 @@ async fn look_up(run: &Run<'_>, key: &IntentKey, new: &NewPosOrder) -> Result<Op
         .await?
         .map(|intent| intent.sent_at - millis(MARGIN));
     let mut found: Vec<PosOrder> = Vec::new();
-    let mut query = PageQuery {
-        created_from: since,
-        limit: 100,
-        ..PageQuery::default()
-    };
+    let mut query = PageQuery { created_from: since, limit: 100, ..PageQuery::default() };
     loop {
         let page = run.omni.orders(query).await?;
         let more = page.more();
-        found.extend(page.into_values().filter(|order| {
-            order.reference.as_ref() == Some(&new.reference) && order.tags.contains(&new.tag)
-        }));
+        found.extend(
+            page.into_values()
+                .filter(|order| order.reference.as_ref() == Some(&new.reference) && order.tags.contains(&new.tag)),
+        );
         if !more {
             break;
         }
@@ -337,32 +258,22 @@ async fn resolve_lines(run: &Run<'_>, order: &ChannelOrder) -> Result<Vec<Resolv
     for line in &order.lines {
         let mut link = None;
         if let Some(id) = &line.product_id {
-            link = run
-                .store()
-                .link_by_channel(run.name(), LinkKind::Product, id)
-                .await?;
+            link = run.store().link_by_channel(run.name(), LinkKind::Product, id).await?;
         }
         let sku = Sku::new(&line.code);
         if let (None, Some(sku)) = (&link, &sku) {
-            let mut links = run
-                .store()
-                .links_by_key(run.name(), LinkKind::Product, sku.as_str())
-                .await?;
+            let mut links = run.store().links_by_key(run.name(), LinkKind::Product, sku.as_str()).await?;
             link = if links.len() == 1 { links.pop() } else { None };
         }
         match (link, sku) {
-            (Some(link), _) => resolved.push(ResolvedPosLine {
-                variant_id: link.sapo_id,
-                product_id: link.sapo_parent,
-            }),
+            (Some(link), _) => {
+                resolved.push(ResolvedPosLine { variant_id: link.sapo_id, product_id: link.sapo_parent })
+            }
             (None, Some(sku)) => missing.push(sku.to_string()),
             (None, None) => {
                 return Err(Outcome::dead(
                     "free_form_line",
-                    format!(
-                        "line {:?} has no product; Sapo needs one for every line",
-                        line.name
-                    ),
+                    format!("line {:?} has no product; Sapo needs one for every line", line.name),
                 )
                 .into());
             }
@@ -382,24 +293,13 @@ async fn resolve_lines(run: &Run<'_>, order: &ChannelOrder) -> Result<Vec<Resolv
 
 /// The POS customer of a phone number, else a minimal one made for this order; the shop's khách lẻ where there is no
 /// usable number.
-async fn customer(
-    run: &Run<'_>,
-    order: &ChannelOrder,
-    phone: Option<&Phone>,
-) -> Result<Option<String>, Halt> {
+async fn customer(run: &Run<'_>, order: &ChannelOrder, phone: Option<&Phone>) -> Result<Option<String>, Halt> {
     let Some(phone) = phone else {
-        run.step(
-            "note",
-            "khách không có số điện thoại dùng được: the order goes to khách lẻ",
-        );
+        run.step("note", "khách không có số điện thoại dùng được: the order goes to khách lẻ");
         return Ok(run.omni.walk_in_customer().await?.map(|customer| customer.id));
     };
-    if let Some(link) = run
-        .store()
-        .links_by_key(run.name(), LinkKind::Customer, phone.as_e164())
-        .await?
-        .into_iter()
-        .next()
+    if let Some(link) =
+        run.store().links_by_key(run.name(), LinkKind::Customer, phone.as_e164()).await?.into_iter().next()
     {
         return Ok(Some(link.sapo_id));
     }
@@ -408,12 +308,8 @@ async fn customer(
         kind: IntentKind::Customer,
         natural_key: phone.as_e164().to_owned(),
     };
-    if let Some(Intent {
-        result_id: Some(id), ..
-    }) = run
-        .store()
-        .intent(&key.account, key.kind, &key.natural_key)
-        .await?
+    if let Some(Intent { result_id: Some(id), .. }) =
+        run.store().intent(&key.account, key.kind, &key.natural_key).await?
     {
         return Ok(Some(id));
     }
@@ -421,25 +317,11 @@ async fn customer(
         return Ok(Some(id));
     }
     let new = NewCustomer {
-        name: order
-            .name
-            .clone()
-            .filter(|name| !name.trim().is_empty())
-            .unwrap_or_else(|| GUEST.to_owned()),
+        name: order.name.clone().filter(|name| !name.trim().is_empty()).unwrap_or_else(|| GUEST.to_owned()),
         phone: phone.national(),
     };
-    let creation = Creation {
-        key: &key,
-        source_id: &order.id,
-        fingerprint: None,
-    };
-    let created = create::once(
-        run,
-        &creation,
-        single_customer(run, phone),
-        run.omni.create_customer(&new),
-    )
-    .await;
+    let creation = Creation { key: &key, source_id: &order.id, fingerprint: None };
+    let created = create::once(run, &creation, single_customer(run, phone), run.omni.create_customer(&new)).await;
     let id = match created {
         Ok(Created::Now(id) | Created::Found(id) | Created::Before(id)) => id,
         Err(Halt::Call(CallError::DryRun { would })) => {
@@ -449,9 +331,7 @@ async fn customer(
         Err(halt) => return Err(halt),
     };
     let mut tx = run.store().begin().await?;
-    run.store()
-        .complete_intent(&mut tx, &key.account, key.kind.as_str(), &key.natural_key, &id)
-        .await?;
+    run.store().complete_intent(&mut tx, &key.account, key.kind.as_str(), &key.natural_key, &id).await?;
     tx.commit().await?;
     Ok(Some(id))
 }
@@ -460,32 +340,16 @@ async fn single_customer(run: &Run<'_>, phone: &Phone) -> Result<Option<String>,
     let mut found = run.omni.customers_by_phone(phone).await?;
     if found.len() > 1 {
         let ids: Vec<&str> = found.iter().map(|customer| customer.id.as_str()).collect();
-        let reason = format!(
-            "several Sapo customers have this phone number: {}; merge them on Sapo",
-            ids.join(", ")
-        );
-        return Err(Outcome::parked(
-            Cause::Ambiguous,
-            Some(format!("phone:{}", phone.as_e164())),
-            reason,
-        )
-        .into());
+        let reason = format!("several Sapo customers have this phone number: {}; merge them on Sapo", ids.join(", "));
+        return Err(Outcome::parked(Cause::Ambiguous, Some(format!("phone:{}", phone.as_e164())), reason).into());
     }
     Ok(found.pop().map(|customer| customer.id))
 }
 
 /// Follows a linked order: cancel and pay; never approve, pack or ship, and never change lines.
-async fn follow(
-    run: &Run<'_>,
-    order: &ChannelOrder,
-    stage: ChannelStage,
-    link: Link,
-) -> Result<Outcome, Halt> {
+async fn follow(run: &Run<'_>, order: &ChannelOrder, stage: ChannelStage, link: Link) -> Result<Outcome, Halt> {
     if !run.connection().settings.orders {
-        return Ok(Outcome::skipped(
-            "switch_off",
-            "the switch for orders (Đơn hàng) is off for this connection",
-        ));
+        return Ok(Outcome::skipped("switch_off", "the switch for orders (Đơn hàng) is off for this connection"));
     }
     let changed = lines_changed(run, order, &link).await?;
     let there = match link.sapo_state.as_deref().and_then(PosStage::from_word) {
@@ -493,10 +357,7 @@ async fn follow(
         _ => PosStage::of(&run.omni.order(&link.sapo_id).await?),
     };
     let decision = status::to_pos(&stage, &there);
-    run.step(
-        "decided",
-        format!("{stage:?} on the channel, {there:?} on Sapo: {}", decision.code()),
-    );
+    run.step("decided", format!("{stage:?} on the channel, {there:?} on Sapo: {}", decision.code()));
     let outcome = match decision {
         Decision::Cancel => {
             crash::point("before_cancel");
@@ -519,27 +380,18 @@ async fn follow(
     Ok(with_note(outcome, paid))
 }
 
-async fn remember(
-    run: &Run<'_>,
-    link: &Link,
-    sapo: Option<&PosStage>,
-    stage: ChannelStage,
-) -> Result<(), Halt> {
+async fn remember(run: &Run<'_>, link: &Link, sapo: Option<&PosStage>, stage: ChannelStage) -> Result<(), Halt> {
     if run.dry {
         return Ok(());
     }
     let sapo = sapo.map(PosStage::as_word);
-    Ok(run
-        .store()
-        .set_order_states(run.name(), &link.sapo_id, sapo.as_deref(), Some(&stage.as_word()))
-        .await?)
+    Ok(run.store().set_order_states(run.name(), &link.sapo_id, sapo.as_deref(), Some(&stage.as_word())).await?)
 }
 
 /// Lines or fee changed on the channel after creation: Sapo cannot change items, so both totals are shown.
 async fn lines_changed(run: &Run<'_>, order: &ChannelOrder, link: &Link) -> Result<Option<String>, Halt> {
     let before: Option<Decimal> = link.total.as_deref().and_then(|text| text.parse().ok());
-    let now =
-        check_channel_order(order).map_err(|problem| Outcome::dead(problem.code(), problem.reason()))?;
+    let now = check_channel_order(order).map_err(|problem| Outcome::dead(problem.code(), problem.reason()))?;
     match before {
         Some(before) if before != now => {
             let reason = format!(
@@ -548,9 +400,7 @@ async fn lines_changed(run: &Run<'_>, order: &ChannelOrder, link: &Link) -> Resu
                 Vnd(before)
             );
             if !run.dry {
-                run.store()
-                    .set_link_error(link, Some(("order_changed", &reason)))
-                    .await?;
+                run.store().set_link_error(link, Some(("order_changed", &reason))).await?;
             }
             Ok(Some(reason))
         }
@@ -564,11 +414,7 @@ async fn lines_changed(run: &Run<'_>, order: &ChannelOrder, link: &Link) -> Resu
 }
 
 /// Records the channel's payment on Sapo as a prepayment of what is still missing.
-async fn pay(
-    run: &Run<'_>,
-    order: &ChannelOrder,
-    link: &Link,
-) -> Result<Option<(&'static str, String)>, Halt> {
+async fn pay(run: &Run<'_>, order: &ChannelOrder, link: &Link) -> Result<Option<(&'static str, String)>, Halt> {
     let settings = &run.connection().settings;
     match order.payment {
         Some(PAID) if link.paid == 1 => return Ok(None),
@@ -583,14 +429,8 @@ async fn pay(
             )));
         }
     }
-    if matches!(
-        link.sapo_state.as_deref().and_then(PosStage::from_word),
-        Some(PosStage::Cancelled)
-    ) {
-        return Ok(Some((
-            "payment_note",
-            "paid on the channel, but cancelled on Sapo".to_owned(),
-        )));
+    if matches!(link.sapo_state.as_deref().and_then(PosStage::from_word), Some(PosStage::Cancelled)) {
+        return Ok(Some(("payment_note", "paid on the channel, but cancelled on Sapo".to_owned())));
     }
     let Some(method) = settings.payment_method else {
         return Ok(Some((
@@ -603,11 +443,7 @@ async fn pay(
         kind: IntentKind::Prepayment,
         natural_key: link.sapo_id.clone(),
     };
-    let creation = Creation {
-        key: &key,
-        source_id: &order.id,
-        fingerprint: None,
-    };
+    let creation = Creation { key: &key, source_id: &order.id, fingerprint: None };
     let code = link.natural_key.clone();
     let look_up = async { Ok(still_missing(run, &link.sapo_id).await?.is_none().then_some(())) };
     let send = async {
@@ -616,29 +452,14 @@ async fn pay(
         };
         crash::point("before_prepayment");
         run.omni
-            .add_prepayment(
-                &link.sapo_id,
-                &NewPrepayment {
-                    payment_method: method,
-                    amount,
-                    reference: &code,
-                },
-            )
+            .add_prepayment(&link.sapo_id, &NewPrepayment { payment_method: method, amount, reference: &code })
             .await
     };
     create::once(run, &creation, look_up, send).await?;
     if !run.dry {
         crash::point("prepaid");
         let mut tx = run.store().begin().await?;
-        run.store()
-            .complete_intent(
-                &mut tx,
-                &key.account,
-                key.kind.as_str(),
-                &key.natural_key,
-                &link.sapo_id,
-            )
-            .await?;
+        run.store().complete_intent(&mut tx, &key.account, key.kind.as_str(), &key.natural_key, &link.sapo_id).await?;
         tx.commit().await?;
         run.store().set_order_paid(run.name(), &link.sapo_id).await?;
     }
@@ -655,9 +476,9 @@ async fn still_missing(run: &Run<'_>, sapo_id: &str) -> Result<Option<Decimal>, 
 /// What a decision that calls nothing leaves behind.
 pub fn leave_alone(decision: Decision) -> Outcome {
     match decision {
-        Decision::Nothing { code, reason }
-        | Decision::Hold { code, reason }
-        | Decision::Note { code, reason } => Outcome::Skipped { code, reason },
+        Decision::Nothing { code, reason } | Decision::Hold { code, reason } | Decision::Note { code, reason } => {
+            Outcome::Skipped { code, reason }
+        }
         // Callers take care of these two before.
         Decision::SetStatus(_) | Decision::Cancel => Outcome::skipped("unchanged", "nothing to do"),
     }
@@ -665,18 +486,13 @@ pub fn leave_alone(decision: Decision) -> Outcome {
 
 fn with_note(outcome: Outcome, note: Option<(&'static str, String)>) -> Outcome {
     match (outcome, note) {
-        (Outcome::Done { code, reason }, Some((_, note))) => Outcome::Done {
-            code,
-            reason: format!("{reason}; {note}"),
-        },
-        (Outcome::Skipped { .. }, Some(("paid", note))) => Outcome::Done {
-            code: "paid",
-            reason: note,
-        },
-        (Outcome::Skipped { reason, .. }, Some((code, note))) => Outcome::Skipped {
-            code,
-            reason: format!("{reason}; {note}"),
-        },
+        (Outcome::Done { code, reason }, Some((_, note))) => {
+            Outcome::Done { code, reason: format!("{reason}; {note}") }
+        }
+        (Outcome::Skipped { .. }, Some(("paid", note))) => Outcome::Done { code: "paid", reason: note },
+        (Outcome::Skipped { reason, .. }, Some((code, note))) => {
+            Outcome::Skipped { code, reason: format!("{reason}; {note}") }
+        }
         (outcome, _) => outcome,
     }
 }

@@ -41,21 +41,11 @@ pub async fn process(run: &Run<'_>) -> Result<Outcome, Halt> {
 }
 
 async fn gone(run: &Run<'_>) -> Result<Outcome, Halt> {
-    let Some(link) = run
-        .store()
-        .link_by_sapo(run.name(), LinkKind::Order, &run.event.key.object_id)
-        .await?
-    else {
-        return Ok(Outcome::skipped(
-            "gone",
-            "the order is not on Sapo any more and was never linked",
-        ));
+    let Some(link) = run.store().link_by_sapo(run.name(), LinkKind::Order, &run.event.key.object_id).await? else {
+        return Ok(Outcome::skipped("gone", "the order is not on Sapo any more and was never linked"));
     };
-    let reason =
-        "the order is not on Sapo any more; nothing is cancelled on a guess: look at it on the channel";
-    run.store()
-        .set_link_error(&link, Some(("deleted", reason)))
-        .await?;
+    let reason = "the order is not on Sapo any more; nothing is cancelled on a guess: look at it on the channel";
+    run.store().set_link_error(&link, Some(("deleted", reason))).await?;
     Ok(Outcome::done("deleted", reason))
 }
 
@@ -68,48 +58,26 @@ async fn own_echo(run: &Run<'_>, order: &PosOrder, stage: &PosStage) -> Result<O
         kind: IntentKind::Order,
         natural_key: order_key(run.name(), &reference),
     };
-    let Some(intent) = run
-        .store()
-        .intent(&key.account, key.kind, &key.natural_key)
-        .await?
-    else {
-        run.step(
-            "note",
-            "no intent of ours is known for it: the state database may be an older one than the shop",
-        );
+    let Some(intent) = run.store().intent(&key.account, key.kind, &key.natural_key).await? else {
+        run.step("note", "no intent of ours is known for it: the state database may be an older one than the shop");
         return Ok(Outcome::skipped(
             "ours_unknown",
             "it carries our mark but was not made by this database; reconcile links it",
         ));
     };
-    if let Some(other) = run
-        .store()
-        .link_by_channel(run.name(), LinkKind::Order, &intent.source_id)
-        .await?
+    if let Some(other) = run.store().link_by_channel(run.name(), LinkKind::Order, &intent.source_id).await?
         && other.sapo_id != order.id
     {
         let reason = format!(
             "Sapo orders {} and {} carry one mark ({reference}); cancel one of them by hand",
             other.sapo_id, order.id
         );
-        run.store()
-            .set_link_error(&other, Some(("two_objects_one_mark", &reason)))
-            .await?;
+        run.store().set_link_error(&other, Some(("two_objects_one_mark", &reason))).await?;
         return Ok(Outcome::dead("two_objects_one_mark", reason));
     }
-    let mut link = Link::new(
-        run.name(),
-        LinkKind::Order,
-        &order.id,
-        &intent.source_id,
-        &reference,
-    );
+    let mut link = Link::new(run.name(), LinkKind::Order, &order.id, &intent.source_id, &reference);
     link.sapo_state = Some(stage.as_word().into_owned());
-    let expected = intent
-        .fingerprint
-        .as_deref()
-        .and_then(|print| print.split('|').next())
-        .map(ToOwned::to_owned);
+    let expected = intent.fingerprint.as_deref().and_then(|print| print.split('|').next()).map(ToOwned::to_owned);
     let answered = order.total.map(|total| total.normalize().to_string());
     if expected != answered {
         link.fail(
@@ -154,16 +122,9 @@ async fn create_order(run: &Run<'_>, order: &PosOrder, stage: &PosStage) -> Resu
     };
     let sums = check_pos_order(order).map_err(|problem| Outcome::dead(problem.code(), problem.reason()))?;
     let lines = resolve(run, order, &customer, &phone).await?;
-    let new = to_channel(order, &lines, &phone, code)
-        .map_err(|problem| Outcome::dead(problem.code(), problem.reason()))?;
-    run.step(
-        "decided",
-        format!(
-            "create one order on Abaha for {}, total {}",
-            order.code,
-            Vnd(sums.total)
-        ),
-    );
+    let new =
+        to_channel(order, &lines, &phone, code).map_err(|problem| Outcome::dead(problem.code(), problem.reason()))?;
+    run.step("decided", format!("create one order on Abaha for {}, total {}", order.code, Vnd(sums.total)));
     let link = send(run, order, &new, stage, &phone).await?;
     Ok(match &link.reason {
         Some(reason) => Outcome::done("created_in_error", reason.clone()),
@@ -177,10 +138,7 @@ fn customer_of(order: &PosOrder) -> Option<(PosCustomer, Phone)> {
     let own = customer.phone.as_deref().and_then(|text| Phone::parse(text).ok());
     let phone = own.or_else(|| order.phone.as_deref().and_then(|text| Phone::parse(text).ok()))?;
     let id = if customer.id.is_empty() {
-        order
-            .customer_id
-            .clone()
-            .unwrap_or_else(|| format!("order:{}", order.id))
+        order.customer_id.clone().unwrap_or_else(|| format!("order:{}", order.id))
     } else {
         customer.id.clone()
     };
@@ -201,10 +159,7 @@ async fn resolve(
             None => {
                 return Err(Outcome::dead(
                     "free_form_line",
-                    format!(
-                        "line {:?} has no product; Abaha needs one for every line",
-                        line.name
-                    ),
+                    format!("line {:?} has no product; Abaha needs one for every line", line.name),
                 )
                 .into());
             }
@@ -212,15 +167,8 @@ async fn resolve(
     }
     let customer_known = customers::known(run, &customer.id, phone).await?.is_some();
     let products_known = there.iter().all(Option::is_some);
-    run.step(
-        "gates",
-        format!("products known: {products_known}, customer known: {customer_known}"),
-    );
-    if let Err(missing) = gates::to_channel(
-        (&run.connection().settings).into(),
-        products_known,
-        customer_known,
-    ) {
+    run.step("gates", format!("products known: {products_known}, customer known: {customer_known}"));
+    if let Err(missing) = gates::to_channel((&run.connection().settings).into(), products_known, customer_known) {
         return Err(Outcome::skipped(missing.code(), missing.reason()).into());
     }
     let mut lines = Vec::with_capacity(there.len());
@@ -235,17 +183,11 @@ async fn resolve(
                 "SKU {:?} is not on Abaha and cannot be pushed (no price, no SKU, or deleted); mend the product on Sapo, then it goes by itself",
                 line.sku
             );
-            return Err(Outcome::parked(
-                Cause::UnlinkedProduct,
-                Some(format!("sku:{}", line.sku.trim())),
-                reason,
-            )
-            .into());
+            return Err(
+                Outcome::parked(Cause::UnlinkedProduct, Some(format!("sku:{}", line.sku.trim())), reason).into()
+            );
         };
-        lines.push(ResolvedChannelLine {
-            product_id,
-            code: line.sku.trim().to_owned(),
-        });
+        lines.push(ResolvedChannelLine { product_id, code: line.sku.trim().to_owned() });
     }
     if !customer_known {
         customers::ensure(run, customer, phone).await?;
@@ -261,33 +203,17 @@ async fn send(
     phone: &Phone,
 ) -> Result<Link, Halt> {
     let connection = run.connection();
-    let key = IntentKey {
-        account: connection.channel_account(),
-        kind: IntentKind::Order,
-        natural_key: order.id.clone(),
-    };
+    let key =
+        IntentKey { account: connection.channel_account(), kind: IntentKind::Order, natural_key: order.id.clone() };
     let print = fingerprint(new.total, Some(phone));
-    let creation = Creation {
-        key: &key,
-        source_id: &order.id,
-        fingerprint: Some(&print),
-    };
-    let created = create::once(
-        run,
-        &creation,
-        look_up(run, &key, new),
-        run.abaha.create_order(new),
-    )
-    .await?;
+    let creation = Creation { key: &key, source_id: &order.id, fingerprint: Some(&print) };
+    let created = create::once(run, &creation, look_up(run, &key, new), run.abaha.create_order(new)).await?;
     let (Created::Now(id) | Created::Found(id) | Created::Before(id)) = created;
     crash::point("order_answered");
     let mut link = Link::new(&connection.name, LinkKind::Order, &order.id, &id, &order.code);
     link.sapo_state = Some(stage.as_word().into_owned());
-    link.channel_state = Some(
-        ChannelStage::read(Some(new.status), None, connection.settings.returned_code)
-            .as_word()
-            .into_owned(),
-    );
+    link.channel_state =
+        Some(ChannelStage::read(Some(new.status), None, connection.settings.returned_code).as_word().into_owned());
     link.total = Some(new.total.normalize().to_string());
     create::record_link(run, &mut link, Some(&key), &[]).await?;
     Ok(link)
@@ -301,10 +227,7 @@ async fn look_up(run: &Run<'_>, key: &IntentKey, new: &NewChannelOrder) -> Resul
         .intent(&key.account, key.kind, &key.natural_key)
         .await?
         .map(|intent| intent.sent_at - millis(MARGIN));
-    let mut query = OrderQuery {
-        created_from: since,
-        ..OrderQuery::default()
-    };
+    let mut query = OrderQuery { created_from: since, ..OrderQuery::default() };
     let mut alike: Vec<String> = Vec::new();
     loop {
         let page = run.abaha.orders(query).await?;
@@ -315,11 +238,7 @@ async fn look_up(run: &Run<'_>, key: &IntentKey, new: &NewChannelOrder) -> Resul
             }
             if there.pos_id.is_none()
                 && is_alike(&there, new)
-                && run
-                    .store()
-                    .link_by_channel(run.name(), LinkKind::Order, &there.id)
-                    .await?
-                    .is_none()
+                && run.store().link_by_channel(run.name(), LinkKind::Order, &there.id).await?.is_none()
             {
                 alike.push(there.id);
             }
@@ -353,24 +272,14 @@ fn is_alike(there: &ChannelOrder, new: &NewChannelOrder) -> bool {
 async fn follow(run: &Run<'_>, stage: &PosStage, link: Link) -> Result<Outcome, Halt> {
     let settings = &run.connection().settings;
     if !settings.orders {
-        return Ok(Outcome::skipped(
-            "switch_off",
-            "the switch for orders (Đơn hàng) is off for this connection",
-        ));
+        return Ok(Outcome::skipped("switch_off", "the switch for orders (Đơn hàng) is off for this connection"));
     }
     let there = match link.channel_state.as_deref().and_then(ChannelStage::from_word) {
         Some(there) if !run.event.force => there,
         _ => ChannelStage::of(&run.abaha.order(&link.channel_id).await?, settings.returned_code),
     };
     let decision = status::to_channel(settings.status_profile, stage, &there, settings.returned_code);
-    run.step(
-        "decided",
-        format!(
-            "{stage:?} on Sapo, {there:?} on {}: {}",
-            System::Abaha,
-            decision.code()
-        ),
-    );
+    run.step("decided", format!("{stage:?} on Sapo, {there:?} on {}: {}", System::Abaha, decision.code()));
     let code = match decision {
         Decision::SetStatus(code) => code,
         other => {
@@ -383,29 +292,13 @@ async fn follow(run: &Run<'_>, stage: &PosStage, link: Link) -> Result<Outcome, 
     crash::point("status_set");
     let now = ChannelStage::read(Some(code), None, settings.returned_code);
     remember(run, &link, stage, Some(now)).await?;
-    Ok(Outcome::done(
-        "status_set",
-        format!("state on Abaha set to {now:?} ({code})"),
-    ))
+    Ok(Outcome::done("status_set", format!("state on Abaha set to {now:?} ({code})")))
 }
 
-async fn remember(
-    run: &Run<'_>,
-    link: &Link,
-    stage: &PosStage,
-    there: Option<ChannelStage>,
-) -> Result<(), Halt> {
+async fn remember(run: &Run<'_>, link: &Link, stage: &PosStage, there: Option<ChannelStage>) -> Result<(), Halt> {
     if run.dry {
         return Ok(());
     }
     let there = there.map(ChannelStage::as_word);
-    Ok(run
-        .store()
-        .set_order_states(
-            run.name(),
-            &link.sapo_id,
-            Some(&stage.as_word()),
-            there.as_deref(),
-        )
-        .await?)
+    Ok(run.store().set_order_states(run.name(), &link.sapo_id, Some(&stage.as_word()), there.as_deref()).await?)
 }

@@ -34,21 +34,11 @@ pub async fn process(context: &Context, event: &Event, dry: bool) -> Result<Proc
         return Err(StoreError::NotFound("no connections are known yet".to_owned()));
     };
     let found = snapshot.0.connections.get(&event.key.connection);
-    let account = found.map_or_else(
-        || event.key.connection.clone(),
-        |row| row.connection.target_account(event.key.source),
-    );
-    let plain = |outcome| Processed {
-        outcome,
-        left: Left::nothing(),
-        account: account.clone(),
-    };
-    let Some((row, store)) = found.and_then(|row| Some((row, snapshot.0.stores.get(&row.connection.store)?)))
-    else {
-        return Ok(plain(Outcome::skipped(
-            "not_connected",
-            "the connection is not there any more",
-        )));
+    let account =
+        found.map_or_else(|| event.key.connection.clone(), |row| row.connection.target_account(event.key.source));
+    let plain = |outcome| Processed { outcome, left: Left::nothing(), account: account.clone() };
+    let Some((row, store)) = found.and_then(|row| Some((row, snapshot.0.stores.get(&row.connection.store)?))) else {
+        return Ok(plain(Outcome::skipped("not_connected", "the connection is not there any more")));
     };
     let run = match Run::new(context, event, store, Arc::clone(row), dry) {
         Ok(run) => run,
@@ -59,11 +49,7 @@ pub async fn process(context: &Context, event: &Event, dry: bool) -> Result<Proc
         Err(Halt::Call(error)) => outcome_of(error),
         Err(Halt::Store(error)) => return Err(error),
     };
-    Ok(Processed {
-        outcome,
-        left: run.left(),
-        account,
-    })
+    Ok(Processed { outcome, left: run.left(), account })
 }
 
 async fn straight_way(run: &Run<'_>) -> Result<Outcome, Halt> {
@@ -96,21 +82,17 @@ async fn straight_way(run: &Run<'_>) -> Result<Outcome, Halt> {
         (System::Omni, Kind::Customer) => customers::process(run).await,
         (System::Omni, Kind::Order) => order_out::process(run).await,
         (System::Abaha, Kind::Order) => order_in::process(run).await,
-        (System::Omni, Kind::Shop) if topic::lookup(System::Omni, &event.topic).is_some() => {
-            shop::process(run).await
-        }
+        (System::Omni, Kind::Shop) if topic::lookup(System::Omni, &event.topic).is_some() => shop::process(run).await,
         (_, Kind::Shop) => Ok(Outcome::skipped(
             "topic_not_synchronised",
             format!("the topic {:?} is not one that is synchronised", event.topic),
         )),
-        (System::Abaha, Kind::Product | Kind::Customer) => Ok(Outcome::skipped(
-            "direction_not_synchronised",
-            "products and customers go from Sapo to Abaha, not back",
-        )),
-        (System::Web, _) => Ok(Outcome::skipped(
-            "direction_not_synchronised",
-            "Sapo Web sites are not connected by this version",
-        )),
+        (System::Abaha, Kind::Product | Kind::Customer) => {
+            Ok(Outcome::skipped("direction_not_synchronised", "products and customers go from Sapo to Abaha, not back"))
+        }
+        (System::Web, _) => {
+            Ok(Outcome::skipped("direction_not_synchronised", "Sapo Web sites are not connected by this version"))
+        }
     }
 }
 
@@ -143,36 +125,21 @@ pub async fn current<T>(
             }
             Order::Newer | Order::Same => {
                 if let Ok(object) = parse(&event.body) {
-                    run.applies(Settled {
-                        version: event.version,
-                        hash,
-                        gone: 0,
-                    });
+                    run.applies(Settled { version: event.version, hash, gone: 0 });
                     return Ok(Current::Is(object));
                 }
                 run.step("read", "the body lacks something; the object is read");
             }
-            Order::Unknown => run.step(
-                "read",
-                "its version does not tell whether it is newer; the object is read",
-            ),
+            Order::Unknown => run.step("read", "its version does not tell whether it is newer; the object is read"),
         }
     }
     match read.await {
         Ok(object) => {
-            run.applies(Settled {
-                version: version(&object),
-                hash,
-                gone: 0,
-            });
+            run.applies(Settled { version: version(&object), hash, gone: 0 });
             Ok(Current::Is(object))
         }
         Err(CallError::NotFound { .. }) => {
-            run.applies(Settled {
-                version: event.version,
-                hash,
-                gone: 1,
-            });
+            run.applies(Settled { version: event.version, hash, gone: 1 });
             Ok(Current::Gone)
         }
         Err(error) => Err(error.into()),
@@ -194,18 +161,8 @@ fn order(known: Option<&Settled>, event: &Event, hash: &str) -> Order {
         (None, Some(_)) => Order::Newer,
         (Some(known), _) if known.gone == 1 => Order::Unknown,
         (Some(known), version) if known.hash == hash && known.version == version => Order::Same,
-        (
-            Some(Settled {
-                version: Some(old), ..
-            }),
-            Some(new),
-        ) if new > *old => Order::Newer,
-        (
-            Some(Settled {
-                version: Some(old), ..
-            }),
-            Some(new),
-        ) if new < *old => Order::Stale,
+        (Some(Settled { version: Some(old), .. }), Some(new)) if new > *old => Order::Newer,
+        (Some(Settled { version: Some(old), .. }), Some(new)) if new < *old => Order::Stale,
         _ => Order::Unknown,
     }
 }
@@ -223,25 +180,9 @@ mod tests {
 
     #[test]
     fn states_of_one_object_are_ordered_by_their_own_version_alone() {
-        let key = ObjectKey {
-            connection: "c".into(),
-            source: System::Omni,
-            kind: Kind::Order,
-            object_id: "1".into(),
-        };
-        let mut event = Event::new(
-            key,
-            "s",
-            "orders/update",
-            Shape::Whole,
-            0,
-            Bytes::from_static(b"x"),
-        );
-        let known = |version, hash: &str| Settled {
-            version,
-            hash: hash.to_owned(),
-            gone: 0,
-        };
+        let key = ObjectKey { connection: "c".into(), source: System::Omni, kind: Kind::Order, object_id: "1".into() };
+        let mut event = Event::new(key, "s", "orders/update", Shape::Whole, 0, Bytes::from_static(b"x"));
+        let known = |version, hash: &str| Settled { version, hash: hash.to_owned(), gone: 0 };
         let hash = "h";
         event.version = Some(5);
         assert_eq!(order(None, &event, hash), Order::Newer);
@@ -249,17 +190,7 @@ mod tests {
         assert_eq!(order(Some(&known(Some(6), "a")), &event, hash), Order::Stale);
         assert_eq!(order(Some(&known(Some(5), "a")), &event, hash), Order::Unknown);
         assert_eq!(order(Some(&known(Some(5), "h")), &event, hash), Order::Same);
-        assert_eq!(
-            order(
-                Some(&Settled {
-                    gone: 1,
-                    ..known(Some(4), "a")
-                }),
-                &event,
-                hash
-            ),
-            Order::Unknown
-        );
+        assert_eq!(order(Some(&Settled { gone: 1, ..known(Some(4), "a") }), &event, hash), Order::Unknown);
         event.version = None;
         assert_eq!(order(None, &event, hash), Order::Unknown);
     }

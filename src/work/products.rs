@@ -26,20 +26,10 @@ enum Pushed {
 /// Makes the channel's products equal to a Sapo product's variants.
 pub async fn process(run: &Run<'_>) -> Result<Outcome, Halt> {
     if !run.connection().settings.products {
-        return Ok(Outcome::skipped(
-            "switch_off",
-            "the switch for products (Sản phẩm) is off for this connection",
-        ));
+        return Ok(Outcome::skipped("switch_off", "the switch for products (Sản phẩm) is off for this connection"));
     }
     let id = &run.event.key.object_id;
-    match current(
-        run,
-        omni::wire::product,
-        |product| product.version,
-        run.omni.product(id),
-    )
-    .await?
-    {
+    match current(run, omni::wire::product, |product| product.version, run.omni.product(id)).await? {
         Current::Gone => gone(run, &run.store().links_of_product(run.name(), id).await?).await,
         Current::Is(product) => push(run, &product).await,
     }
@@ -48,14 +38,9 @@ pub async fn process(run: &Run<'_>) -> Result<Outcome, Halt> {
 /// Pushes every variant; one that cannot go never blocks its neighbours.
 async fn push(run: &Run<'_>, product: &PosProduct) -> Result<Outcome, Halt> {
     if !run.dry {
-        let components: Vec<String> = product
-            .variants
-            .iter()
-            .flat_map(|variant| variant.components.iter().cloned())
-            .collect();
-        run.store()
-            .set_components(run.name(), &product.id, &components)
-            .await?;
+        let components: Vec<String> =
+            product.variants.iter().flat_map(|variant| variant.components.iter().cloned()).collect();
+        run.store().set_components(run.name(), &product.id, &components).await?;
     }
     let mut done: Vec<Pushed> = Vec::new();
     let mut failed: Option<(String, Halt)> = None;
@@ -143,11 +128,7 @@ async fn push_variant(
         run.step("note", format!("{}: {}", variant.sku, note.reason()));
     }
     let listing = planned.listing;
-    match run
-        .store()
-        .link_by_sapo(run.name(), LinkKind::Product, &variant.id)
-        .await?
-    {
+    match run.store().link_by_sapo(run.name(), LinkKind::Product, &variant.id).await? {
         Some(link) => {
             let pushed = update(run, link, &listing).await?;
             Ok((pushed.0, Some(pushed.1)))
@@ -164,18 +145,9 @@ async fn update(run: &Run<'_>, mut link: Link, listing: &Listing) -> Result<(Pus
     }
     match run.abaha.update_product(&there, listing).await {
         Ok(()) => {}
-        Err(
-            CallError::NotFound { .. }
-            | CallError::Refused {
-                code: "unknown_product",
-                ..
-            },
-        ) => {
-            let reason =
-                format!("product {there} is not on Abaha any more; unlink it, or make it there again");
-            run.store()
-                .set_link_error(&link, Some(("gone_on_channel", &reason)))
-                .await?;
+        Err(CallError::NotFound { .. } | CallError::Refused { code: "unknown_product", .. }) => {
+            let reason = format!("product {there} is not on Abaha any more; unlink it, or make it there again");
+            run.store().set_link_error(&link, Some(("gone_on_channel", &reason))).await?;
             return Err(Outcome::dead("gone_on_channel", reason).into());
         }
         Err(error) => return Err(error.into()),
@@ -194,10 +166,7 @@ async fn link_or_create(
     listing: Listing,
 ) -> Result<(Pushed, Option<String>), Halt> {
     let Some(sku) = Sku::new(&variant.sku) else {
-        run.step(
-            "note",
-            format!("variant {}: {}", variant.id, Note::NoSku.reason()),
-        );
+        run.step("note", format!("variant {}: {}", variant.id, Note::NoSku.reason()));
         return Ok((Pushed::Skipped, None));
     };
     if let Some(there) = single_match(run, &sku).await? {
@@ -225,11 +194,7 @@ async fn link_or_create(
         kind: IntentKind::Product,
         natural_key: sku.as_str().to_owned(),
     };
-    let creation = Creation {
-        key: &key,
-        source_id: &variant.id,
-        fingerprint: None,
-    };
+    let creation = Creation { key: &key, source_id: &variant.id, fingerprint: None };
     let look_up = async { Ok(single_match(run, &sku).await?.map(|there| there.id)) };
     let created = create::once(run, &creation, look_up, run.abaha.create_product(&new)).await?;
     let (id, fresh) = match created {
@@ -259,11 +224,7 @@ async fn single_match(run: &Run<'_>, sku: &Sku) -> Result<Option<ChannelProduct>
         return Err(Outcome::parked(Cause::Ambiguous, Some(cause_key(sku)), reason).into());
     }
     let Some(there) = found.pop() else { return Ok(None) };
-    if let Some(other) = run
-        .store()
-        .link_by_channel(run.name(), LinkKind::Product, &there.id)
-        .await?
-    {
+    if let Some(other) = run.store().link_by_channel(run.name(), LinkKind::Product, &there.id).await? {
         let reason = format!(
             "product {} on Abaha is linked to Sapo variant {} already; cut that link first",
             there.id, other.sapo_id
@@ -274,13 +235,7 @@ async fn single_match(run: &Run<'_>, sku: &Sku) -> Result<Option<ChannelProduct>
 }
 
 fn new_link(run: &Run<'_>, product: &PosProduct, variant: &PosVariant, sku: &Sku, channel_id: &str) -> Link {
-    let mut link = Link::new(
-        run.name(),
-        LinkKind::Product,
-        &variant.id,
-        channel_id,
-        sku.as_str(),
-    );
+    let mut link = Link::new(run.name(), LinkKind::Product, &variant.id, channel_id, sku.as_str());
     link.sapo_parent = Some(product.id.clone());
     link
 }
@@ -298,14 +253,9 @@ async fn gone(run: &Run<'_>, links: &[Link]) -> Result<Outcome, Halt> {
             continue;
         }
         match run.abaha.hide_product(&link.channel_id).await {
-            Ok(())
-            | Err(
-                CallError::NotFound { .. }
-                | CallError::Refused {
-                    code: "unknown_product",
-                    ..
-                },
-            ) => hidden += 1,
+            Ok(()) | Err(CallError::NotFound { .. } | CallError::Refused { code: "unknown_product", .. }) => {
+                hidden += 1
+            }
             Err(error) => return Err(error.into()),
         }
         let mut link = link.clone();
@@ -315,10 +265,7 @@ async fn gone(run: &Run<'_>, links: &[Link]) -> Result<Outcome, Halt> {
     }
     Ok(match hidden {
         0 => Outcome::skipped("unchanged", "deleted on Sapo; nothing of it is shown on Abaha"),
-        _ => Outcome::done(
-            "hidden",
-            format!("deleted on Sapo; {hidden} products hidden on Abaha"),
-        ),
+        _ => Outcome::done("hidden", format!("deleted on Sapo; {hidden} products hidden on Abaha")),
     })
 }
 
@@ -329,24 +276,14 @@ async fn branch(run: &Run<'_>) -> Result<String, Halt> {
     }
     let reason = "no branch (Chi nhánh) is chosen and the shop has no default one; set `branch` and run `sapo-sync connect apply`";
     let found = default_branch(run).await?;
-    found
-        .map(|id| id.to_string())
-        .ok_or_else(|| Outcome::parked(Cause::Setup, None, reason).into())
+    found.map(|id| id.to_string()).ok_or_else(|| Outcome::parked(Cause::Setup, None, reason).into())
 }
 
 /// The shop's default branch: the one it marks (`is_primary`, unconfirmed), else its only one.
 pub async fn default_branch(run: &Run<'_>) -> Result<Option<u64>, Halt> {
     let locations = run.omni.locations().await?;
-    let primary = locations
-        .iter()
-        .find(|location| location.primary && location.active);
-    Ok(primary
-        .or(if locations.len() == 1 {
-            locations.first()
-        } else {
-            None
-        })
-        .map(|location| location.id))
+    let primary = locations.iter().find(|location| location.primary && location.active);
+    Ok(primary.or(if locations.len() == 1 { locations.first() } else { None }).map(|location| location.id))
 }
 
 /// The channel's category: linked, else the one of that name there, else created; renamed when renamed on Sapo.
@@ -355,11 +292,7 @@ pub async fn ensure_category(run: &Run<'_>, category: Option<&PosCategory>) -> R
         return Ok(None);
     };
     let name = category.name.trim();
-    if let Some(mut link) = run
-        .store()
-        .link_by_sapo(run.name(), LinkKind::Category, &category.id)
-        .await?
-    {
+    if let Some(mut link) = run.store().link_by_sapo(run.name(), LinkKind::Category, &category.id).await? {
         if link.natural_key != name {
             match run.abaha.rename_category(&link.channel_id, name).await {
                 Err(CallError::DryRun { would }) => run.step("planned", would),
@@ -379,11 +312,7 @@ pub async fn ensure_category(run: &Run<'_>, category: Option<&PosCategory>) -> R
     let (id, key) = if let Some(id) = found {
         (id, None)
     } else {
-        let creation = Creation {
-            key: &key,
-            source_id: &category.id,
-            fingerprint: None,
-        };
+        let creation = Creation { key: &key, source_id: &category.id, fingerprint: None };
         let look_up = async { Ok(category_named(&run.abaha, name).await?) };
         match create::once(run, &creation, look_up, run.abaha.create_category(name)).await {
             Ok(Created::Now(id) | Created::Found(id) | Created::Before(id)) => (id, Some(&key)),
@@ -394,16 +323,8 @@ pub async fn ensure_category(run: &Run<'_>, category: Option<&PosCategory>) -> R
             Err(halt) => return Err(halt),
         }
     };
-    if run
-        .store()
-        .link_by_channel(run.name(), LinkKind::Category, &id)
-        .await?
-        .is_some()
-    {
-        run.step(
-            "note",
-            format!("two Sapo categories are called {name}; both go to the same category on Abaha"),
-        );
+    if run.store().link_by_channel(run.name(), LinkKind::Category, &id).await?.is_some() {
+        run.step("note", format!("two Sapo categories are called {name}; both go to the same category on Abaha"));
         return Ok(Some(id));
     }
     let mut link = Link::new(run.name(), LinkKind::Category, &category.id, &id, name);
@@ -432,11 +353,7 @@ async fn follow_components(run: &Run<'_>, product: &PosProduct) -> Result<(), Ha
         return Ok(());
     }
     for variant in &product.variants {
-        for dependent in run
-            .store()
-            .dependents(run.name(), &variant.id, &product.id)
-            .await?
-        {
+        for dependent in run.store().dependents(run.name(), &variant.id, &product.id).await? {
             let key = ObjectKey {
                 connection: run.name().to_owned(),
                 source: System::Omni,
@@ -457,11 +374,7 @@ async fn follow_components(run: &Run<'_>, product: &PosProduct) -> Result<(), Ha
 }
 
 /// Pushes the product of an order's line first; tells the id of the line's variant on the channel, where it has one now.
-pub async fn push_for_order(
-    run: &Run<'_>,
-    product_id: &str,
-    variant_id: &str,
-) -> Result<Option<String>, Halt> {
+pub async fn push_for_order(run: &Run<'_>, product_id: &str, variant_id: &str) -> Result<Option<String>, Halt> {
     let product = match run.omni.product(product_id).await {
         Ok(product) => product,
         Err(CallError::NotFound { .. }) => return Ok(None),
@@ -481,11 +394,7 @@ pub async fn known(
     product_id: Option<&str>,
     sku: &str,
 ) -> Result<Option<String>, Halt> {
-    if let Some(link) = run
-        .store()
-        .link_by_sapo(run.name(), LinkKind::Product, variant_id)
-        .await?
-    {
+    if let Some(link) = run.store().link_by_sapo(run.name(), LinkKind::Product, variant_id).await? {
         return Ok(Some(link.channel_id));
     }
     let Some(sku) = Sku::new(sku) else { return Ok(None) };

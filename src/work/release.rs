@@ -63,10 +63,7 @@ async fn release_class(
     if room == 0 {
         return Ok(0);
     }
-    let due = context
-        .store
-        .due(account, from, to, i64::try_from(room).unwrap_or(i64::MAX))
-        .await?;
+    let due = context.store.due(account, from, to, i64::try_from(room).unwrap_or(i64::MAX)).await?;
     for row in &due {
         context.broker.publish(&row.event).await?;
         crate::observe::crash::point("released");

@@ -31,11 +31,7 @@ pub async fn commit(context: &Context, batch: &Batch, processed: Processed) -> R
     let decided = decide(context, event, processed.outcome);
     crash::point("before_commit");
     for follow_up in &left.follow_ups {
-        context
-            .broker
-            .publish(follow_up)
-            .await
-            .map_err(|error| StoreError::NotFound(error.to_string()))?;
+        context.broker.publish(follow_up).await.map_err(|error| StoreError::NotFound(error.to_string()))?;
     }
     let mut steps = left.steps;
     if event.attempts == 0 && event.parked_since.is_none() {
@@ -61,10 +57,7 @@ pub async fn commit(context: &Context, batch: &Batch, processed: Processed) -> R
         attempts: decided.attempts,
         steps: &steps,
     };
-    context
-        .store
-        .record(&mut tx, event, &settlement, &hash(&event.body))
-        .await?;
+    context.store.record(&mut tx, event, &settlement, &hash(&event.body)).await?;
     context.store.clear_poison(&mut tx, &event.id.to_string()).await?;
     let mut counted = event.clone();
     counted.attempts = decided.attempts;
@@ -118,17 +111,8 @@ pub async fn acknowledge(batch: Batch, dead: bool) {
 
 /// A row that waits for time alone holds its object: a newer delivery joins it and never overtakes `Retry-After`.
 pub fn joined(cause: Cause, reason: &str, due: Millis, account: String) -> Processed {
-    let outcome = Outcome::Parked {
-        cause,
-        cause_key: None,
-        reason: reason.to_owned(),
-        due: Some(due),
-    };
-    Processed {
-        outcome,
-        left: Left::nothing(),
-        account,
-    }
+    let outcome = Outcome::Parked { cause, cause_key: None, reason: reason.to_owned(), due: Some(due) };
+    Processed { outcome, left: Left::nothing(), account }
 }
 
 /// Closes an account that fails again and again, or asks for a long pause; opens it when it works.
@@ -137,20 +121,13 @@ async fn note_account(context: &Context, account: Option<&str>, outcome: &Outcom
     let now = context.clock.now();
     let set = |failing: bool| {
         let mut set = context.failing.lock().unwrap_or_else(PoisonError::into_inner);
-        if failing {
-            set.insert(account.to_owned())
-        } else {
-            set.remove(account)
-        }
+        if failing { set.insert(account.to_owned()) } else { set.remove(account) }
     };
     #[allow(clippy::collapsible_match)] // a guard would hide what `set` does
     match outcome {
         Outcome::Failing { code, not_before, .. } => {
             set(true);
-            let failures = context
-                .store
-                .close_account(account, not_before.unwrap_or(now), true, code)
-                .await?;
+            let failures = context.store.close_account(account, not_before.unwrap_or(now), true, code).await?;
             let pause = match u32::try_from(failures - 3) {
                 Ok(more) => Duration::from_secs(5 << more.min(4)).min(LONGEST_PAUSE.min(context.recheck)),
                 Err(_) => Duration::ZERO,
@@ -161,16 +138,9 @@ async fn note_account(context: &Context, account: Option<&str>, outcome: &Outcom
                 context.limits.close_until(account, until);
             }
         }
-        Outcome::Parked {
-            cause: Cause::Throttled,
-            due: Some(due),
-            ..
-        } if *due > now + millis(LONG_WAIT) => {
+        Outcome::Parked { cause: Cause::Throttled, due: Some(due), .. } if *due > now + millis(LONG_WAIT) => {
             set(true);
-            context
-                .store
-                .close_account(account, *due, false, "throttled")
-                .await?;
+            context.store.close_account(account, *due, false, "throttled").await?;
         }
         Outcome::Done { .. } | Outcome::Skipped { .. } => {
             let was_failing = set(false);
@@ -188,21 +158,9 @@ const LONGEST_PAUSE: Duration = Duration::from_mins(1);
 /// Waiting longer than this is the other side's wish (`Retry-After`), not our own line.
 const LONG_WAIT: Duration = Duration::from_secs(30);
 
-async fn record_superseded(
-    context: &Context,
-    tx: &mut Tx,
-    older: &Event,
-    newer: &Event,
-) -> Result<(), StoreError> {
-    let reason = format!(
-        "a newer state of the same object was worked on instead (event {})",
-        newer.id
-    );
-    let step = Step {
-        at: context.clock.now(),
-        step: "skipped".to_owned(),
-        text: reason.clone(),
-    };
+async fn record_superseded(context: &Context, tx: &mut Tx, older: &Event, newer: &Event) -> Result<(), StoreError> {
+    let reason = format!("a newer state of the same object was worked on instead (event {})", newer.id);
+    let step = Step { at: context.clock.now(), step: "skipped".to_owned(), text: reason.clone() };
     let settlement = Settlement {
         verdict: Verdict::Skipped,
         code: "superseded",
@@ -210,19 +168,12 @@ async fn record_superseded(
         attempts: older.attempts,
         steps: &[step],
     };
-    context
-        .store
-        .record(tx, older, &settlement, &hash(&older.body))
-        .await
+    context.store.record(tx, older, &settlement, &hash(&older.body)).await
 }
 
 async fn answer(delivery: Box<dyn Delivery>, dead: bool) {
     let id = delivery.event().id;
-    let done = if dead {
-        delivery.reject().await
-    } else {
-        delivery.ack().await
-    };
+    let done = if dead { delivery.reject().await } else { delivery.ack().await };
     if let Err(error) = done {
         // It is delivered again, and found settled.
         tracing::warn!(code = error.code(), %error, event = %id, "a settled event could not be acknowledged; it will come again and change nothing");
@@ -257,36 +208,16 @@ fn decide(context: &Context, event: &Event, outcome: Outcome) -> Decided {
     match outcome {
         Outcome::Done { .. } => plain(Verdict::Done),
         Outcome::Skipped { .. } => plain(Verdict::Skipped),
-        Outcome::Dead { last_answer, .. } => Decided {
-            last_answer,
-            ..plain(Verdict::Dead)
-        },
-        Outcome::Parked {
-            cause,
-            cause_key,
-            due,
-            ..
-        } => Decided {
-            cause,
-            cause_key,
-            due: due.unwrap_or(recheck),
-            ..plain(Verdict::Parked)
-        },
-        Outcome::Failing {
-            last_answer,
-            not_before,
-            ..
-        } => {
+        Outcome::Dead { last_answer, .. } => Decided { last_answer, ..plain(Verdict::Dead) },
+        Outcome::Parked { cause, cause_key, due, .. } => {
+            Decided { cause, cause_key, due: due.unwrap_or(recheck), ..plain(Verdict::Parked) }
+        }
+        Outcome::Failing { last_answer, not_before, .. } => {
             let attempts = event.attempts + 1;
             match context.schedule.get(event.attempts as usize) {
                 Some(wait) => {
                     let due = context.clock.after(jitter(*wait)).max(not_before.unwrap_or(0));
-                    Decided {
-                        attempts,
-                        last_answer,
-                        due,
-                        ..plain(Verdict::Parked)
-                    }
+                    Decided { attempts, last_answer, due, ..plain(Verdict::Parked) }
                 }
                 None => Decided {
                     attempts,

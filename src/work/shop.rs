@@ -15,12 +15,8 @@ pub async fn process(run: &Run<'_>) -> Result<Outcome, Halt> {
         Err(CallError::Unauthorised { .. }) => {
             let mut tx = run.store().begin().await?;
             let reason = "the app was uninstalled from the shop";
-            run.store()
-                .set_connection_state(&mut tx, run.name(), State::Stopped, Some(reason))
-                .await?;
-            run.store()
-                .audit(&mut tx, "sapo-sync", "stop", run.name(), reason)
-                .await?;
+            run.store().set_connection_state(&mut tx, run.name(), State::Stopped, Some(reason)).await?;
+            run.store().audit(&mut tx, "sapo-sync", "stop", run.name(), reason).await?;
             tx.commit().await?;
             Ok(Outcome::done(
                 "stopped",

@@ -63,15 +63,8 @@ impl Window {
     /// The next delivery that runs alone.
     pub fn take_alone(&mut self) -> Option<Batch> {
         let delivery = self.alone.pop_front()?;
-        self.objects
-            .entry(delivery.event().key.clone())
-            .or_default()
-            .running = true;
-        Some(Batch {
-            event: delivery.event().clone(),
-            survivor: delivery,
-            superseded: Vec::new(),
-        })
+        self.objects.entry(delivery.event().key.clone()).or_default().running = true;
+        Some(Batch { event: delivery.event().clone(), survivor: delivery, superseded: Vec::new() })
     }
 
     /// The next object whose newest state can be worked on.
@@ -125,11 +118,7 @@ fn newest(deliveries: Vec<Box<dyn Delivery>>) -> Option<Batch> {
             superseded.push(delivery);
         }
     }
-    Some(Batch {
-        event,
-        survivor,
-        superseded,
-    })
+    Some(Batch { event, survivor, superseded })
 }
 
 /// Whether `next` takes over from `current`, and what is then applied.
@@ -140,22 +129,15 @@ fn merge(current: &Event, next: &Event) -> (bool, Event) {
         (_, Shape::Gone) => (true, true),
         _ => match (current.version, next.version) {
             (Some(old), Some(new)) if new > old && !next.must_be_read() => (true, false),
-            (Some(old), Some(new)) if new < old && !current.must_be_read() && !next.must_be_read() => {
-                (false, false)
-            }
-            (Some(old), Some(new)) if new == old && current.body == next.body => {
-                (true, current.read || next.read)
-            }
+            (Some(old), Some(new)) if new < old && !current.must_be_read() && !next.must_be_read() => (false, false),
+            (Some(old), Some(new)) if new == old && current.body == next.body => (true, current.read || next.read),
             _ => (true, true),
         },
     };
     let mut merged = if takes_over { next.clone() } else { current.clone() };
     merged.read |= read;
     merged.force = current.force || next.force;
-    merged.job = merged
-        .job
-        .or_else(|| current.job.clone())
-        .or_else(|| next.job.clone());
+    merged.job = merged.job.or_else(|| current.job.clone()).or_else(|| next.job.clone());
     merged.parked_since = current.parked_since.or(next.parked_since);
     (takes_over, merged)
 }
@@ -187,20 +169,8 @@ mod tests {
     }
 
     fn event(id: &str, version: Option<i64>, shape: Shape, body: &'static str) -> Event {
-        let key = ObjectKey {
-            connection: "c".into(),
-            source: System::Omni,
-            kind: Kind::Product,
-            object_id: id.into(),
-        };
-        let mut event = Event::new(
-            key,
-            "s",
-            "products/update",
-            shape,
-            0,
-            Bytes::from_static(body.as_bytes()),
-        );
+        let key = ObjectKey { connection: "c".into(), source: System::Omni, kind: Kind::Product, object_id: id.into() };
+        let mut event = Event::new(key, "s", "products/update", shape, 0, Bytes::from_static(body.as_bytes()));
         event.version = version;
         event
     }
@@ -221,10 +191,7 @@ mod tests {
             event("1", Some(2), Shape::Whole, "b"),
         ]);
         let batch = window.take().unwrap();
-        assert_eq!(
-            (batch.event.version, batch.event.read, batch.superseded.len()),
-            (Some(3), false, 2)
-        );
+        assert_eq!((batch.event.version, batch.event.read, batch.superseded.len()), (Some(3), false, 2));
         assert!(window.take().is_none());
         window.finished(&batch.event.key, 3);
         assert_eq!(window.held(), 0);
@@ -232,10 +199,7 @@ mod tests {
 
     #[test]
     fn a_later_delivery_of_a_running_object_waits_for_it() {
-        let mut window = window(&[
-            event("1", Some(1), Shape::Whole, "a"),
-            event("2", Some(1), Shape::Whole, "a"),
-        ]);
+        let mut window = window(&[event("1", Some(1), Shape::Whole, "a"), event("2", Some(1), Shape::Whole, "a")]);
         let first = window.take().unwrap();
         window.add(Box::new(Held(event("1", Some(2), Shape::Whole, "b"), false)));
         assert_eq!(window.take().unwrap().event.key.object_id, "2");
@@ -247,22 +211,10 @@ mod tests {
     #[test]
     fn states_that_cannot_be_ordered_are_read() {
         for (a, b) in [
-            (
-                event("1", Some(1), Shape::Whole, "a"),
-                event("1", Some(1), Shape::Whole, "b"),
-            ),
-            (
-                event("1", None, Shape::Whole, "a"),
-                event("1", Some(1), Shape::Whole, "b"),
-            ),
-            (
-                event("1", Some(1), Shape::Whole, "a"),
-                event("1", None, Shape::Id, "b"),
-            ),
-            (
-                event("1", Some(9), Shape::Partial, "a"),
-                event("1", Some(1), Shape::Whole, "b"),
-            ),
+            (event("1", Some(1), Shape::Whole, "a"), event("1", Some(1), Shape::Whole, "b")),
+            (event("1", None, Shape::Whole, "a"), event("1", Some(1), Shape::Whole, "b")),
+            (event("1", Some(1), Shape::Whole, "a"), event("1", None, Shape::Id, "b")),
+            (event("1", Some(9), Shape::Partial, "a"), event("1", Some(1), Shape::Whole, "b")),
         ] {
             assert!(window(&[a, b]).take().unwrap().event.must_be_read());
         }
@@ -274,10 +226,7 @@ mod tests {
     fn a_deletion_is_never_superseded_by_a_state() {
         let gone = event("1", None, Shape::Gone, "g");
         let late = event("1", Some(5), Shape::Whole, "a");
-        assert_eq!(
-            window(&[gone.clone(), late.clone()]).take().unwrap().event.shape,
-            Shape::Gone
-        );
+        assert_eq!(window(&[gone.clone(), late.clone()]).take().unwrap().event.shape, Shape::Gone);
         assert_eq!(window(&[late, gone]).take().unwrap().event.shape, Shape::Gone);
     }
 

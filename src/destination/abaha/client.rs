@@ -49,13 +49,7 @@ pub struct OrderQuery {
 
 impl Default for OrderQuery {
     fn default() -> Self {
-        Self {
-            page: 1,
-            limit: MOST_ROWS,
-            created_from: None,
-            created_to: None,
-            status: None,
-        }
+        Self { page: 1, limit: MOST_ROWS, created_from: None, created_to: None, status: None }
     }
 }
 
@@ -70,37 +64,22 @@ impl AbahaClient {
     ///
     /// # Errors
     /// [`ClientError`] where address or token cannot be right, or the host is not the API's own.
-    pub fn new(
-        http: &Http,
-        site: &str,
-        token: SecretString,
-        base_url: Option<&str>,
-    ) -> Result<Self, ClientError> {
+    pub fn new(http: &Http, site: &str, token: SecretString, base_url: Option<&str>) -> Result<Self, ClientError> {
         let own = |host: &str| host == "publicapi.abaha.vn";
-        let api = http.api(
-            System::Abaha,
-            site,
-            base_url.unwrap_or(ADDRESS),
-            own,
-            Auth::Query("token", token),
-        )?;
+        let api = http.api(System::Abaha, site, base_url.unwrap_or(ADDRESS), own, Auth::Query("token", token))?;
         Ok(Self { api })
     }
 
     /// The same client, with its calls recorded.
     #[must_use]
     pub fn recording(&self, calls: CallLog) -> Self {
-        Self {
-            api: self.api.recording(calls),
-        }
+        Self { api: self.api.recording(calls) }
     }
 
     /// The same client, for calls of a class.
     #[must_use]
     pub fn class(&self, class: Class) -> Self {
-        Self {
-            api: self.api.class(class),
-        }
+        Self { api: self.api.class(class) }
     }
 
     /// The same client, which writes nothing.
@@ -111,38 +90,26 @@ impl AbahaClient {
 
     /// A page of the categories.
     pub async fn categories(&self, page: u32) -> Result<Page<ChannelCategory>, CallError> {
-        self.list(path::CATEGORIES, page, MOST_ROWS, Map::new(), wire::category)
-            .await
+        self.list(path::CATEGORIES, page, MOST_ROWS, Map::new(), wire::category).await
     }
 
     /// Creates a category and gives its id. Not repeatable.
     pub async fn create_category(&self, name: &str) -> Result<String, CallError> {
-        let call = Call::write(
-            path::CREATE_CATEGORY,
-            format!("create the category {name} on Abaha"),
-        )
-        .json(&json!({ field::NAME: name }));
-        self.send(call, Asked::Other, "the new category", wire::created_id)
-            .await
+        let call = Call::write(path::CREATE_CATEGORY, format!("create the category {name} on Abaha"))
+            .json(&json!({ field::NAME: name }));
+        self.send(call, Asked::Other, "the new category", wire::created_id).await
     }
 
     /// Renames a category.
     pub async fn rename_category(&self, id: &str, name: &str) -> Result<(), CallError> {
-        let call = Call::write(
-            path::UPDATE_CATEGORY,
-            format!("rename category {id} on Abaha to {name}"),
-        )
-        .json(&json!({ field::ID: id_json(id), field::NAME: name }));
-        self.send(call, Asked::Of(Noun::Category), &format!("category {id}"), |_| {
-            Ok(())
-        })
-        .await
+        let call = Call::write(path::UPDATE_CATEGORY, format!("rename category {id} on Abaha to {name}"))
+            .json(&json!({ field::ID: id_json(id), field::NAME: name }));
+        self.send(call, Asked::Of(Noun::Category), &format!("category {id}"), |_| Ok(())).await
     }
 
     /// A page of the products.
     pub async fn products(&self, page: u32, limit: u32) -> Result<Page<ChannelProduct>, CallError> {
-        self.list(path::PRODUCTS, page, limit, Map::new(), wire::product)
-            .await
+        self.list(path::PRODUCTS, page, limit, Map::new(), wire::product).await
     }
 
     /// The products with exactly this code, whether or not the API heeds the filter.
@@ -154,30 +121,16 @@ impl AbahaClient {
         let mut found: Vec<ChannelProduct> = Vec::new();
         let mut first_id = None;
         for page in 1..=MOST_PAGES {
-            let page = self
-                .list(path::PRODUCTS, page, MOST_ROWS, filter.clone(), wire::product)
-                .await?;
+            let page = self.list(path::PRODUCTS, page, MOST_ROWS, filter.clone(), wire::product).await?;
             let more = page.more();
-            let filtered = page
-                .items
-                .iter()
-                .flatten()
-                .all(|item| Sku::new(&item.value.code).as_ref() == Some(&code));
+            let filtered = page.items.iter().flatten().all(|item| Sku::new(&item.value.code).as_ref() == Some(&code));
             let short = page.total.is_none() && filtered && page.items.len() < MOST_ROWS as usize;
-            let begins = page
-                .items
-                .iter()
-                .flatten()
-                .next()
-                .map(|item| item.value.id.clone());
+            let begins = page.items.iter().flatten().next().map(|item| item.value.id.clone());
             if begins.is_some() && begins == first_id {
                 break;
             }
             first_id = first_id.or(begins);
-            found.extend(
-                page.into_values()
-                    .filter(|product| Sku::new(&product.code).as_ref() == Some(&code)),
-            );
+            found.extend(page.into_values().filter(|product| Sku::new(&product.code).as_ref() == Some(&code)));
             if !more || short {
                 break;
             }
@@ -187,39 +140,28 @@ impl AbahaClient {
 
     /// Creates a product and gives its id. Not repeatable.
     pub async fn create_product(&self, product: &NewListing) -> Result<String, CallError> {
-        let call = Call::write(
-            path::CREATE_PRODUCT,
-            format!("create the product {} on Abaha", product.code),
-        )
-        .json(&wire::new_product_body(product));
-        self.send(call, Asked::Other, "the new product", wire::created_id)
-            .await
+        let call = Call::write(path::CREATE_PRODUCT, format!("create the product {} on Abaha", product.code))
+            .json(&wire::new_product_body(product));
+        self.send(call, Asked::Other, "the new product", wire::created_id).await
     }
 
     /// Changes the fields of a product that we own; those that are `None` are left alone.
     pub async fn update_product(&self, id: &str, product: &Listing) -> Result<(), CallError> {
         let call = Call::write(path::UPDATE_PRODUCT, format!("change product {id} on Abaha"))
             .json(&wire::product_body(id, product));
-        self.send(call, Asked::Of(Noun::Product), &format!("product {id}"), |_| {
-            Ok(())
-        })
-        .await
+        self.send(call, Asked::Of(Noun::Product), &format!("product {id}"), |_| Ok(())).await
     }
 
     /// Hides a product.
     pub async fn hide_product(&self, id: &str) -> Result<(), CallError> {
-        let call = Call::write(path::UPDATE_PRODUCT, format!("hide product {id} on Abaha"))
-            .json(&wire::status_body(id, 0));
-        self.send(call, Asked::Of(Noun::Product), &format!("product {id}"), |_| {
-            Ok(())
-        })
-        .await
+        let call =
+            Call::write(path::UPDATE_PRODUCT, format!("hide product {id} on Abaha")).json(&wire::status_body(id, 0));
+        self.send(call, Asked::Of(Noun::Product), &format!("product {id}"), |_| Ok(())).await
     }
 
     /// A page of the customers.
     pub async fn customers(&self, page: u32) -> Result<Page<ChannelCustomer>, CallError> {
-        self.list(path::CUSTOMERS, page, MOST_ROWS, Map::new(), wire::customer)
-            .await
+        self.list(path::CUSTOMERS, page, MOST_ROWS, Map::new(), wire::customer).await
     }
 
     /// The customer with this phone; one whose phone turns out to be another is none.
@@ -239,37 +181,21 @@ impl AbahaClient {
 
     /// Creates a customer and gives its id. Not repeatable.
     pub async fn create_customer(&self, customer: &NewCustomer) -> Result<String, CallError> {
-        let call = Call::write(
-            path::CREATE_CUSTOMER,
-            format!("create the customer {} on Abaha", customer.name),
-        )
-        .json(&wire::customer_body(customer));
-        self.send(call, Asked::Other, "the new customer", wire::created_id)
-            .await
+        let call = Call::write(path::CREATE_CUSTOMER, format!("create the customer {} on Abaha", customer.name))
+            .json(&wire::customer_body(customer));
+        self.send(call, Asked::Other, "the new customer", wire::created_id).await
     }
 
     /// An order; where `order/detail` (unconfirmed) does not know it, the list is asked for its id.
     pub async fn order(&self, id: &str) -> Result<ChannelOrder, CallError> {
         let what = format!("order {id}");
         let ask = json!({ field::ID: id_json(id) });
-        let one = self
-            .send(
-                read(path::ORDER, &ask),
-                Asked::Of(Noun::Order),
-                &what,
-                wire::order,
-            )
-            .await;
+        let one = self.send(read(path::ORDER, &ask), Asked::Of(Noun::Order), &what, wire::order).await;
         match one {
             Ok(order) if order.id == id => return Ok(order),
             Ok(_)
-            | Err(
-                CallError::NotFound { .. }
-                | CallError::Failing {
-                    code: "unknown_path" | "unreadable_answer",
-                    ..
-                },
-            ) => {}
+            | Err(CallError::NotFound { .. } | CallError::Failing { code: "unknown_path" | "unreadable_answer", .. }) =>
+                {}
             Err(error) => return Err(error),
         }
         let filter = Map::from_iter([(field::ID.to_owned(), id_json(id))]);
@@ -286,10 +212,7 @@ impl AbahaClient {
     /// A page of the orders.
     pub async fn orders(&self, query: OrderQuery) -> Result<Page<ChannelOrder>, CallError> {
         let mut filter = Map::new();
-        for (name, at) in [
-            (field::CREATED_FROM, query.created_from),
-            (field::CREATED_TO, query.created_to),
-        ] {
+        for (name, at) in [(field::CREATED_FROM, query.created_from), (field::CREATED_TO, query.created_to)] {
             if let Some(at) = at {
                 filter.insert(name.to_owned(), time::format(at).into());
             }
@@ -297,20 +220,14 @@ impl AbahaClient {
         if let Some(status) = query.status {
             filter.insert(field::STATUS.to_owned(), status.into());
         }
-        self.list(path::ORDERS, query.page, query.limit, filter, wire::order)
-            .await
+        self.list(path::ORDERS, query.page, query.limit, filter, wire::order).await
     }
 
     /// Creates an order and gives its id. Not repeatable.
     pub async fn create_order(&self, order: &NewChannelOrder) -> Result<String, CallError> {
-        let would = format!(
-            "create Sapo's order {} on Abaha, total {}",
-            order.pos_id,
-            Vnd(order.total)
-        );
+        let would = format!("create Sapo's order {} on Abaha, total {}", order.pos_id, Vnd(order.total));
         let call = Call::write(path::CREATE_ORDER, would).json(&wire::order_body(order));
-        self.send(call, Asked::Other, "the new order", wire::created_id)
-            .await
+        self.send(call, Asked::Other, "the new order", wire::created_id).await
     }
 
     /// Sets an order's status code.
@@ -318,16 +235,9 @@ impl AbahaClient {
     /// # Errors
     /// [`CallError::AlreadySo`] where it was to be cancelled and is.
     pub async fn set_order_status(&self, id: &str, code: i64) -> Result<(), CallError> {
-        let asked = if wire::CANCELLED.contains(&code) {
-            Asked::Cancel
-        } else {
-            Asked::Of(Noun::Order)
-        };
-        let call = Call::write(
-            path::UPDATE_ORDER,
-            format!("set order {id} on Abaha to status {code}"),
-        )
-        .json(&wire::status_body(id, code));
+        let asked = if wire::CANCELLED.contains(&code) { Asked::Cancel } else { Asked::Of(Noun::Order) };
+        let call = Call::write(path::UPDATE_ORDER, format!("set order {id} on Abaha to status {code}"))
+            .json(&wire::status_body(id, code));
         self.send(call, asked, &format!("order {id}"), |_| Ok(())).await
     }
 
@@ -341,10 +251,8 @@ impl AbahaClient {
     ) -> Result<Page<T>, CallError> {
         filter.insert(field::PAGE.to_owned(), page.into());
         filter.insert(field::LIMIT.to_owned(), limit.into());
-        self.send(read(path, &Value::Object(filter)), Asked::Other, path, |data| {
-            wire::page(data, page, limit, row)
-        })
-        .await
+        self.send(read(path, &Value::Object(filter)), Asked::Other, path, |data| wire::page(data, page, limit, row))
+            .await
     }
 
     async fn send<T>(
@@ -354,8 +262,7 @@ impl AbahaClient {
         what: &str,
         read: impl FnOnce(&[u8]) -> Result<T, WireError>,
     ) -> Result<T, CallError> {
-        let judge =
-            |answer: &Answer| read(accept(asked, what, answer)?).map_err(|_| CallError::unreadable(answer));
+        let judge = |answer: &Answer| read(accept(asked, what, answer)?).map_err(|_| CallError::unreadable(answer));
         self.api.send(call, judge).await
     }
 }

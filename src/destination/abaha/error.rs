@@ -49,9 +49,7 @@ pub fn accept<'a>(asked: Asked, what: &str, answer: &'a Answer) -> Result<&'a [u
         Some(200) if answer.is_success() => Ok(reply.data()),
         Some(200) | None => Err(CallError::unreadable(answer)),
         Some(401 | 403) => Err(CallError::Unauthorised { answer: excerpt() }),
-        Some(429) => Err(CallError::Throttled {
-            until: answer.retry_after.unwrap_or(answer.at + DEFAULT_PAUSE),
-        }),
+        Some(429) => Err(CallError::Throttled { until: answer.retry_after.unwrap_or(answer.at + DEFAULT_PAUSE) }),
         Some(500..) => Err(CallError::Failing {
             code: "server_error",
             done: Done::Unknown,
@@ -68,9 +66,7 @@ fn refused(asked: Asked, what: &str, message: String, answer: &Answer) -> CallEr
     let has = |word: &str| words.contains(word);
     let code = match () {
         () if has("token") && (has("hợp lệ") || has("hết hạn")) => {
-            return CallError::Unauthorised {
-                answer: Some(answer.excerpt()),
-            };
+            return CallError::Unauthorised { answer: Some(answer.excerpt()) };
         }
         () if has("không tồn tại") || has("không tìm thấy") => {
             return missing(asked, what, message, answer);
@@ -84,11 +80,7 @@ fn refused(asked: Asked, what: &str, message: String, answer: &Answer) -> CallEr
         () if has("đã tồn tại") || has("đã trùng") || has("bị trùng") => "duplicate",
         () => "refused",
     };
-    CallError::Refused {
-        code,
-        message,
-        answer: Some(answer.excerpt()),
-    }
+    CallError::Refused { code, message, answer: Some(answer.excerpt()) }
 }
 
 /// "Does not exist": the object that was asked for, unless the words name another one.
@@ -101,19 +93,11 @@ fn missing(asked: Asked, what: &str, message: String, answer: &Answer) -> CallEr
         Asked::Other => None,
     };
     match (own, named) {
-        (Some(_), None) => CallError::NotFound {
-            what: what.to_owned(),
-        },
-        (Some(own), Some((_, noun, _))) if own == *noun => CallError::NotFound {
-            what: what.to_owned(),
-        },
+        (Some(_), None) => CallError::NotFound { what: what.to_owned() },
+        (Some(own), Some((_, noun, _))) if own == *noun => CallError::NotFound { what: what.to_owned() },
         (_, named) => {
             let code = named.map_or("unknown_reference", |(_, _, code)| code);
-            CallError::Refused {
-                code,
-                message,
-                answer: Some(answer.excerpt()),
-            }
+            CallError::Refused { code, message, answer: Some(answer.excerpt()) }
         }
     }
 }
@@ -125,25 +109,16 @@ mod tests {
     use super::*;
 
     fn code(asked: Asked, http: u16, body: &Value) -> &'static str {
-        let answer = Answer {
-            status: http,
-            retry_after: None,
-            at: 0,
-            body: body.to_string().into(),
-        };
-        accept(asked, "it", &answer)
-            .err()
-            .map_or("ok", |error| error.code())
+        let answer = Answer { status: http, retry_after: None, at: 0, body: body.to_string().into() };
+        accept(asked, "it", &answer).err().map_or("ok", |error| error.code())
     }
 
     #[test]
     fn the_samples_are_judged_by_the_status_in_the_body() {
         let rows: Vec<Value> =
             serde_json::from_str(include_str!("../../../tests/fixtures/abaha/answers.json")).unwrap();
-        let codes: Vec<&str> = rows
-            .iter()
-            .map(|row| code(Asked::Other, row["status"].as_u64().unwrap() as u16, &row["body"]))
-            .collect();
+        let codes: Vec<&str> =
+            rows.iter().map(|row| code(Asked::Other, row["status"].as_u64().unwrap() as u16, &row["body"])).collect();
         assert_eq!(codes, ["ok", "unknown_product", "unauthorised"]);
     }
 
@@ -166,11 +141,7 @@ mod tests {
             (order, "", "refused"),
         ] {
             assert_eq!(
-                code(
-                    asked,
-                    200,
-                    &json!({"status": 0, "message": message, "data": null})
-                ),
+                code(asked, 200, &json!({"status": 0, "message": message, "data": null})),
                 expected,
                 "{message}"
             );
@@ -191,11 +162,7 @@ mod tests {
             (429, json!({}), "throttled"),
             (502, json!({"status": 200}), "server_error"),
         ] {
-            assert_eq!(
-                code(Asked::Of(Noun::Order), http, &body),
-                expected,
-                "{http} {body}"
-            );
+            assert_eq!(code(Asked::Of(Noun::Order), http, &body), expected, "{http} {body}");
         }
     }
 }

@@ -50,22 +50,12 @@ pub struct Call {
 impl Call {
     /// A call that changes nothing.
     pub fn read(method: Method, path: impl Into<String>) -> Self {
-        Self {
-            method,
-            path: path.into(),
-            query: Vec::new(),
-            headers: HeaderMap::new(),
-            body: None,
-            would: None,
-        }
+        Self { method, path: path.into(), query: Vec::new(), headers: HeaderMap::new(), body: None, would: None }
     }
 
     /// A `POST` that changes something; `would` says what, for dry runs: "create order ABH000001".
     pub fn write(path: impl Into<String>, would: impl Into<String>) -> Self {
-        Self {
-            would: Some(would.into()),
-            ..Self::read(Method::POST, path)
-        }
+        Self { would: Some(would.into()), ..Self::read(Method::POST, path) }
     }
 
     /// Adds a query parameter.
@@ -116,10 +106,6 @@ impl Answer {
     /// Its beginning, redacted, for people.
     pub fn excerpt(&self) -> String {
         let beginning = &self.body[..self.body.len().min(8_192)];
-        format!(
-            "HTTP {}: {}",
-            self.status,
-            redact(String::from_utf8_lossy(beginning).trim())
-        )
+        format!("HTTP {}: {}", self.status, redact(String::from_utf8_lossy(beginning).trim()))
     }
 }

@@ -57,15 +57,8 @@ struct Refusal {
 impl Bucket {
     /// Makes an empty one.
     pub fn new(rate: Rate, now: Millis) -> Self {
-        let leak = if rate.per_second.is_finite() {
-            rate.per_second.max(0.001)
-        } else {
-            Rate::SAPO.per_second
-        };
-        let rate = Rate {
-            size: rate.size.max(1),
-            per_second: leak,
-        };
+        let leak = if rate.per_second.is_finite() { rate.per_second.max(0.001) } else { Rate::SAPO.per_second };
+        let rate = Rate { size: rate.size.max(1), per_second: leak };
         Self {
             rate,
             size: f64::from(rate.size),
@@ -138,14 +131,8 @@ impl Bucket {
         if same || self.told {
             return;
         }
-        self.leak = self
-            .lowered(now)
-            .clamp(self.rate.per_second * LEAST, self.rate.per_second);
-        self.refused = Some(Refusal {
-            at: now,
-            given: self.given,
-            busy: true,
-        });
+        self.leak = self.lowered(now).clamp(self.rate.per_second * LEAST, self.rate.per_second);
+        self.refused = Some(Refusal { at: now, given: self.given, busy: true });
     }
 
     /// What leaked between two moments at which the bucket was full is what it was given between them.

@@ -53,9 +53,7 @@ impl Lines {
         let Some(next) = next_class(waits, &mut self.passed_over) else {
             return false;
         };
-        self.waiting[next]
-            .pop_front()
-            .is_some_and(|place| place.send(Ok(())).is_ok())
+        self.waiting[next].pop_front().is_some_and(|place| place.send(Ok(())).is_ok())
     }
 
     /// Sends everybody away.
@@ -84,11 +82,7 @@ fn next_class(waits: [bool; 4], passed_over: &mut [u32; 4]) -> Option<usize> {
         .max_by_key(|class| passed_over[*class])
         .unwrap_or(first);
     for class in 0..4 {
-        passed_over[class] = if waits[class] && class != next {
-            passed_over[class] + 1
-        } else {
-            0
-        };
+        passed_over[class] = if waits[class] && class != next { passed_over[class] + 1 } else { 0 };
     }
     Some(next)
 }
@@ -100,9 +94,7 @@ mod tests {
     #[test]
     fn orders_come_first_and_every_class_that_waits_keeps_a_tenth() {
         let mut passed_over = [0; 4];
-        let given: Vec<usize> = (0..1000)
-            .filter_map(|_| next_class([true; 4], &mut passed_over))
-            .collect();
+        let given: Vec<usize> = (0..1000).filter_map(|_| next_class([true; 4], &mut passed_over)).collect();
         for window in given.windows(10) {
             for class in 0..4 {
                 assert!(window.contains(&class), "{window:?}");

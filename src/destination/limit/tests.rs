@@ -2,10 +2,7 @@ use proptest::prelude::*;
 
 use super::*;
 
-const FAST: Rate = Rate {
-    size: 4,
-    per_second: 200.0,
-};
+const FAST: Rate = Rate { size: 4, per_second: 200.0 };
 
 fn limits(rate: Rate) -> Limits {
     Limits::new(Clock::system(), rate, rate)
@@ -63,18 +60,10 @@ fn bucket_start(real: &Real) -> Millis {
 fn the_documented_limit_is_used_and_never_overrun() {
     for header in [true, false] {
         let mut bucket = Bucket::new(Rate::SAPO, 0);
-        let mut real = Real {
-            size: 40.0,
-            leak: 2.0,
-            level: 0.0,
-            at: 0,
-        };
+        let mut real = Real { size: 40.0, leak: 2.0, level: 0.0, at: 0 };
         let (answered, refused) = drive(&mut bucket, &mut real, 120, header);
         assert_eq!(refused, 0, "header {header}");
-        assert!(
-            f64::from(answered) >= 0.95 * (40.0 + 2.0 * 120.0),
-            "{answered}, header {header}"
-        );
+        assert!(f64::from(answered) >= 0.95 * (40.0 + 2.0 * 120.0), "{answered}, header {header}");
     }
 }
 
@@ -82,52 +71,28 @@ fn the_documented_limit_is_used_and_never_overrun() {
 fn a_slower_bucket_without_a_header_is_learned() {
     for leak in [0.5, 1.0, 1.7] {
         let mut bucket = Bucket::new(Rate::SAPO, 0);
-        let mut real = Real {
-            size: 40.0,
-            leak,
-            level: 0.0,
-            at: 0,
-        };
+        let mut real = Real { size: 40.0, leak, level: 0.0, at: 0 };
         let (answered, refused) = drive(&mut bucket, &mut real, 3_600, false);
-        assert!(
-            f64::from(answered) >= 0.95 * (40.0 + leak * 3_600.0),
-            "{answered} at {leak}"
-        );
-        assert!(
-            f64::from(refused) <= 0.01 * f64::from(answered),
-            "{refused} of {answered} at {leak}"
-        );
+        assert!(f64::from(answered) >= 0.95 * (40.0 + leak * 3_600.0), "{answered} at {leak}");
+        assert!(f64::from(refused) <= 0.01 * f64::from(answered), "{refused} of {answered} at {leak}");
     }
 }
 
 #[test]
 fn a_slower_or_smaller_bucket_with_a_header_is_followed() {
     let mut bucket = Bucket::new(Rate::SAPO, 0);
-    let mut real = Real {
-        size: 20.0,
-        leak: 1.0,
-        level: 15.0,
-        at: 0,
-    };
+    let mut real = Real { size: 20.0, leak: 1.0, level: 15.0, at: 0 };
     assert!(bucket.take(0));
     bucket.feed(0, 16, 20);
     let (answered, refused) = drive(&mut bucket, &mut real, 600, true);
-    assert!(
-        f64::from(refused) <= 0.01 * f64::from(answered),
-        "{refused} of {answered}"
-    );
+    assert!(f64::from(refused) <= 0.01 * f64::from(answered), "{refused} of {answered}");
     assert!(answered >= 570, "{answered}");
 }
 
 #[test]
 fn a_leak_that_was_lowered_recovers() {
     let mut bucket = Bucket::new(Rate::SAPO, 0);
-    let mut real = Real {
-        size: 40.0,
-        leak: 0.5,
-        level: 0.0,
-        at: 0,
-    };
+    let mut real = Real { size: 40.0, leak: 0.5, level: 0.0, at: 0 };
     drive(&mut bucket, &mut real, 600, false);
     real.leak = 2.0;
     let (_, refused) = drive(&mut bucket, &mut real, 3_600, false);
@@ -211,10 +176,7 @@ async fn who_finds_no_token_waits_and_gets_one() {
 
 #[tokio::test]
 async fn a_full_line_answers_at_once_and_says_when_and_orders_have_a_line_of_their_own() {
-    let limits = limits(Rate {
-        size: 2,
-        per_second: 0.5,
-    });
+    let limits = limits(Rate { size: 2, per_second: 0.5 });
     limits.acquire("omni:a", Class::Bulk).await.unwrap();
     let mut tasks = tokio::task::JoinSet::new();
     for at in 0..WAITERS {
@@ -229,11 +191,7 @@ async fn a_full_line_answers_at_once_and_says_when_and_orders_have_a_line_of_the
     assert_eq!(limits.free("omni:a", Class::Order), WAITERS);
     let now = limits.clock.now();
     let throttled = limits.acquire("omni:a", Class::Customer).await.unwrap_err();
-    assert!(
-        (now + 30_000..now + 36_000).contains(&throttled.until),
-        "{}",
-        throttled.until - now
-    );
+    assert!((now + 30_000..now + 36_000).contains(&throttled.until), "{}", throttled.until - now);
     limits.acquire("omni:b", Class::Customer).await.unwrap();
 
     tasks.abort_all();
@@ -244,10 +202,7 @@ async fn a_full_line_answers_at_once_and_says_when_and_orders_have_a_line_of_the
 
 #[tokio::test]
 async fn an_order_overtakes_what_waits() {
-    let limits = limits(Rate {
-        size: 2,
-        per_second: 2.0,
-    });
+    let limits = limits(Rate { size: 2, per_second: 2.0 });
     limits.acquire("omni:a", Class::Bulk).await.unwrap();
     let (done, mut order_of_calls) = tokio::sync::mpsc::unbounded_channel();
     for class in [Class::Bulk, Class::Bulk, Class::Bulk, Class::Order] {
@@ -267,10 +222,7 @@ async fn an_order_overtakes_what_waits() {
 
 #[tokio::test]
 async fn an_account_that_stays_closed_keeps_nobody() {
-    let limits = limits(Rate {
-        size: 2,
-        per_second: 0.01,
-    });
+    let limits = limits(Rate { size: 2, per_second: 0.01 });
     limits.acquire("omni:a", Class::Order).await.unwrap();
     let waiting = tokio::spawn({
         let limits = limits.clone();
@@ -282,10 +234,7 @@ async fn an_account_that_stays_closed_keeps_nobody() {
     let until = limits.clock.now() + 60_000;
     limits.close_until("omni:a", until);
     assert_eq!(waiting.await.unwrap(), Err(Throttled { until }));
-    assert_eq!(
-        limits.acquire("omni:a", Class::Order).await,
-        Err(Throttled { until })
-    );
+    assert_eq!(limits.acquire("omni:a", Class::Order).await, Err(Throttled { until }));
     limits.clock.advance(Duration::from_secs(200));
     limits.acquire("omni:a", Class::Order).await.unwrap();
 }

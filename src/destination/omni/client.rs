@@ -40,68 +40,40 @@ impl OmniClient {
     ///
     /// # Errors
     /// [`ClientError`] where name, address or token cannot be right, or the host is not the API's own.
-    pub fn new(
-        http: &Http,
-        alias: &str,
-        token: SecretString,
-        base_url: Option<&str>,
-    ) -> Result<Self, ClientError> {
-        let fine = !alias.is_empty()
-            && alias
-                .bytes()
-                .all(|byte| byte.is_ascii_alphanumeric() || byte == b'-');
+    pub fn new(http: &Http, alias: &str, token: SecretString, base_url: Option<&str>) -> Result<Self, ClientError> {
+        let fine = !alias.is_empty() && alias.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-');
         if !fine {
             return Err(ClientError::Name(alias.to_owned()));
         }
         let base = base_url.map_or_else(|| format!("https://{alias}.mysapogo.com"), ToOwned::to_owned);
-        let own = |host: &str| {
-            host.strip_suffix(".mysapogo.com")
-                .is_some_and(|shop| !shop.is_empty() && !shop.contains('.'))
-        };
-        let api = http.api(
-            System::Omni,
-            alias,
-            &base,
-            own,
-            Auth::Header("X-Sapo-Access-Token", token),
-        )?;
+        let own =
+            |host: &str| host.strip_suffix(".mysapogo.com").is_some_and(|shop| !shop.is_empty() && !shop.contains('.'));
+        let api = http.api(System::Omni, alias, &base, own, Auth::Header("X-Sapo-Access-Token", token))?;
         Ok(Self { api, branch: None })
     }
 
     /// The same client, whose writing calls name this branch.
     #[must_use]
     pub fn branch(&self, branch: Option<u64>) -> Self {
-        Self {
-            branch,
-            ..self.clone()
-        }
+        Self { branch, ..self.clone() }
     }
 
     /// The same client, with its calls recorded.
     #[must_use]
     pub fn recording(&self, calls: CallLog) -> Self {
-        Self {
-            api: self.api.recording(calls),
-            ..self.clone()
-        }
+        Self { api: self.api.recording(calls), ..self.clone() }
     }
 
     /// The same client, for calls of a class.
     #[must_use]
     pub fn class(&self, class: Class) -> Self {
-        Self {
-            api: self.api.class(class),
-            ..self.clone()
-        }
+        Self { api: self.api.class(class), ..self.clone() }
     }
 
     /// The same client, which writes nothing.
     #[must_use]
     pub fn dry(&self) -> Self {
-        Self {
-            api: self.api.dry(),
-            ..self.clone()
-        }
+        Self { api: self.api.dry(), ..self.clone() }
     }
 
     /// The shop itself.
@@ -111,12 +83,7 @@ impl OmniClient {
 
     /// A product.
     pub async fn product(&self, id: &str) -> Result<PosProduct, CallError> {
-        self.get(
-            &one("products", "product", id, "")?,
-            &format!("product {id}"),
-            wire::product,
-        )
-        .await
+        self.get(&one("products", "product", id, "")?, &format!("product {id}"), wire::product).await
     }
 
     /// A page of the products.
@@ -129,38 +96,18 @@ impl OmniClient {
         let Some(sku) = Sku::new(sku) else {
             return Ok(Vec::new());
         };
-        let found = self
-            .search("variants", sku.as_str(), wire::variant, |variant| {
-                variant.id.clone()
-            })
-            .await?;
-        Ok(found
-            .into_iter()
-            .filter(|variant| Sku::new(&variant.sku).as_ref() == Some(&sku))
-            .collect())
+        let found = self.search("variants", sku.as_str(), wire::variant, |variant| variant.id.clone()).await?;
+        Ok(found.into_iter().filter(|variant| Sku::new(&variant.sku).as_ref() == Some(&sku)).collect())
     }
 
     /// A page of the categories.
     pub async fn categories(&self, page: u32) -> Result<Page<PosCategory>, CallError> {
-        self.list(
-            "categories",
-            PageQuery {
-                page,
-                ..PageQuery::default()
-            },
-            wire::category,
-        )
-        .await
+        self.list("categories", PageQuery { page, ..PageQuery::default() }, wire::category).await
     }
 
     /// A customer.
     pub async fn customer(&self, id: &str) -> Result<PosCustomer, CallError> {
-        self.get(
-            &one("customers", "customer", id, "")?,
-            &format!("customer {id}"),
-            wire::customer,
-        )
-        .await
+        self.get(&one("customers", "customer", id, "")?, &format!("customer {id}"), wire::customer).await
     }
 
     /// A page of the customers.
@@ -173,16 +120,8 @@ impl OmniClient {
         let mut seen = HashSet::new();
         let mut all = Vec::new();
         for form in phone.search_forms() {
-            for customer in self
-                .search("customers", &form, wire::customer, |customer| customer.id.clone())
-                .await?
-            {
-                let same = customer
-                    .phone
-                    .as_deref()
-                    .and_then(|text| Phone::parse(text).ok())
-                    .as_ref()
-                    == Some(phone);
+            for customer in self.search("customers", &form, wire::customer, |customer| customer.id.clone()).await? {
+                let same = customer.phone.as_deref().and_then(|text| Phone::parse(text).ok()).as_ref() == Some(phone);
                 if same && seen.insert(customer.id.clone()) {
                     all.push(customer);
                 }
@@ -193,65 +132,34 @@ impl OmniClient {
 
     /// The shop's own khách lẻ: the customer of that name who has no phone; the oldest, should there be several.
     pub async fn walk_in_customer(&self) -> Result<Option<PosCustomer>, CallError> {
-        let found = self
-            .search("customers", "Khách lẻ", wire::customer, |customer| {
-                customer.id.clone()
-            })
-            .await?;
-        let walk_in = found
-            .into_iter()
-            .filter(|customer| customer.phone.is_none() && folded(&customer.name) == "khách lẻ");
+        let found = self.search("customers", "Khách lẻ", wire::customer, |customer| customer.id.clone()).await?;
+        let walk_in =
+            found.into_iter().filter(|customer| customer.phone.is_none() && folded(&customer.name) == "khách lẻ");
         Ok(walk_in.min_by_key(|customer| (customer.id.len(), customer.id.clone())))
     }
 
     /// Creates a customer and gives its id. Not repeatable.
     pub async fn create_customer(&self, customer: &NewCustomer) -> Result<String, CallError> {
         let call = self
-            .write(
-                "admin/customers.json",
-                format!("create the customer {} on Sapo", customer.name),
-            )
+            .write("admin/customers.json", format!("create the customer {} on Sapo", customer.name))
             .json(&wire::customer_body(customer));
-        self.send(call, Asked::Other, "the new customer", |body| {
-            wire::id_of(body, "customer")
-        })
-        .await
+        self.send(call, Asked::Other, "the new customer", |body| wire::id_of(body, "customer")).await
     }
 
     /// An order.
     pub async fn order(&self, id: &str) -> Result<PosOrder, CallError> {
-        self.get(
-            &one("orders", "order", id, "")?,
-            &format!("order {id}"),
-            wire::order,
-        )
-        .await
+        self.get(&one("orders", "order", id, "")?, &format!("order {id}"), wire::order).await
     }
 
     /// A page of the orders.
     pub async fn orders(&self, query: PageQuery<'_>) -> Result<Page<PosOrder>, CallError> {
-        self.list(
-            "orders",
-            PageQuery {
-                limit: query.limit.min(MOST_ORDERS),
-                ..query
-            },
-            wire::order,
-        )
-        .await
+        self.list("orders", PageQuery { limit: query.limit.min(MOST_ORDERS), ..query }, wire::order).await
     }
 
     /// Creates an order at its own branch, and gives it as the shop states it. Not repeatable.
     pub async fn create_order(&self, order: &NewPosOrder) -> Result<PosOrder, CallError> {
-        let would = format!(
-            "create order {} on Sapo, total {}",
-            order.reference,
-            Vnd(order.total)
-        );
-        let call = self
-            .branch(Some(order.branch))
-            .write("admin/orders.json", would)
-            .json(&wire::order_body(order));
+        let would = format!("create order {} on Sapo, total {}", order.reference, Vnd(order.total));
+        let call = self.branch(Some(order.branch)).write("admin/orders.json", would).json(&wire::order_body(order));
         self.send(call, Asked::Other, "the new order", wire::order).await
     }
 
@@ -260,12 +168,8 @@ impl OmniClient {
     /// # Errors
     /// [`CallError::AlreadySo`] where it was approved before.
     pub async fn finalize_order(&self, id: &str) -> Result<(), CallError> {
-        let call = self.write(
-            one("orders", "order", id, "/finalize")?,
-            format!("approve order {id} on Sapo"),
-        );
-        self.send(call, Asked::Finalize, &format!("order {id}"), |_| Ok(()))
-            .await
+        let call = self.write(one("orders", "order", id, "/finalize")?, format!("approve order {id} on Sapo"));
+        self.send(call, Asked::Finalize, &format!("order {id}"), |_| Ok(())).await
     }
 
     /// Cancels an order.
@@ -273,29 +177,17 @@ impl OmniClient {
     /// # Errors
     /// [`CallError::AlreadySo`] where it was cancelled before.
     pub async fn cancel_order(&self, id: &str) -> Result<(), CallError> {
-        let call = self.write(
-            one("orders", "order", id, "/cancel")?,
-            format!("cancel order {id} on Sapo"),
-        );
-        self.send(call, Asked::Cancel, &format!("order {id}"), |_| Ok(()))
-            .await
+        let call = self.write(one("orders", "order", id, "/cancel")?, format!("cancel order {id} on Sapo"));
+        self.send(call, Asked::Cancel, &format!("order {id}"), |_| Ok(())).await
     }
 
     /// Adds a prepayment to an order. Not repeatable: read the order first and add the difference.
-    pub async fn add_prepayment(
-        &self,
-        order_id: &str,
-        prepayment: &NewPrepayment<'_>,
-    ) -> Result<(), CallError> {
-        let would = format!(
-            "add a prepayment of {} to order {order_id} on Sapo",
-            Vnd(prepayment.amount)
-        );
+    pub async fn add_prepayment(&self, order_id: &str, prepayment: &NewPrepayment<'_>) -> Result<(), CallError> {
+        let would = format!("add a prepayment of {} to order {order_id} on Sapo", Vnd(prepayment.amount));
         let call = self
             .write(one("orders", "order", order_id, "/prepayments")?, would)
             .json(&wire::prepayment_body(prepayment));
-        self.send(call, Asked::Other, &format!("order {order_id}"), |_| Ok(()))
-            .await
+        self.send(call, Asked::Other, &format!("order {order_id}"), |_| Ok(())).await
     }
 
     /// The branches (Chi nhánh).
@@ -319,8 +211,7 @@ impl OmniClient {
     }
 
     async fn choices(&self, list: &'static str) -> Result<Vec<Choice>, CallError> {
-        self.walk(list, None, wire::choice, |choice| choice.id.to_string())
-            .await
+        self.walk(list, None, wire::choice, |choice| choice.id.to_string()).await
     }
 
     async fn search<T>(
@@ -343,17 +234,7 @@ impl OmniClient {
     ) -> Result<Vec<T>, CallError> {
         let (mut seen, mut all) = (HashSet::new(), Vec::new());
         for page in 1..=MOST_PAGES {
-            let page = self
-                .list(
-                    list,
-                    PageQuery {
-                        page,
-                        query,
-                        ..PageQuery::default()
-                    },
-                    read,
-                )
-                .await?;
+            let page = self.list(list, PageQuery { page, query, ..PageQuery::default() }, read).await?;
             let more = page.more() && (page.total.is_some() || page.items.len() >= MOST_ROWS as usize);
             let before = all.len();
             all.extend(page.into_values().filter(|row| seen.insert(id(row))));
@@ -364,26 +245,17 @@ impl OmniClient {
         Ok(all)
     }
 
-    async fn list<T>(
-        &self,
-        list: &'static str,
-        query: PageQuery<'_>,
-        read: Read<T>,
-    ) -> Result<Page<T>, CallError> {
+    async fn list<T>(&self, list: &'static str, query: PageQuery<'_>, read: Read<T>) -> Result<Page<T>, CallError> {
         let path = format!("admin/{list}.json");
         let call = query
             .parameters()
             .into_iter()
-            .fold(Call::read(Method::GET, path), |call, (name, value)| {
-                call.query(name, value)
-            });
-        self.send(call, Asked::Other, list, |body| page(body, list, query, read))
-            .await
+            .fold(Call::read(Method::GET, path), |call, (name, value)| call.query(name, value));
+        self.send(call, Asked::Other, list, |body| page(body, list, query, read)).await
     }
 
     async fn get<T>(&self, path: &str, what: &str, read: Read<T>) -> Result<T, CallError> {
-        self.send(Call::read(Method::GET, path), Asked::Other, what, read)
-            .await
+        self.send(Call::read(Method::GET, path), Asked::Other, what, read).await
     }
 
     fn write(&self, path: impl Into<String>, would: impl Into<String>) -> Call {
@@ -409,8 +281,6 @@ impl OmniClient {
 
 /// The path of one object; an id that is no number can be nobody's.
 fn one(list: &str, kind: &str, id: &str, action: &str) -> Result<String, CallError> {
-    let id: i64 = id.parse().map_err(|_| CallError::NotFound {
-        what: format!("{kind} {id:?}"),
-    })?;
+    let id: i64 = id.parse().map_err(|_| CallError::NotFound { what: format!("{kind} {id:?}") })?;
     Ok(format!("admin/{list}/{id}{action}.json"))
 }

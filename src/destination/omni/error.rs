@@ -28,10 +28,7 @@ const MEANINGS: &[(&[&str], &str)] = &[
     (&["không thể kết thúc"], "precondition"),
     (&["đã trùng"], "duplicate"),
     (&["đã tồn tại"], "duplicate"),
-    (
-        &["phương thức thanh toán", "không tồn tại"],
-        "unknown_payment_method",
-    ),
+    (&["phương thức thanh toán", "không tồn tại"], "unknown_payment_method"),
     (&["không tồn tại"], "unknown_reference"),
     (&["không tìm thấy"], "unknown_reference"),
     (&["may not be"], "invalid"),
@@ -43,18 +40,11 @@ pub fn classify(asked: Asked, what: &str, answer: &Answer) -> CallError {
         return error;
     }
     if answer.status == 404 {
-        return CallError::NotFound {
-            what: what.to_owned(),
-        };
+        return CallError::NotFound { what: what.to_owned() };
     }
     if !answer.is_json_object() {
         let answer = Some(answer.excerpt());
-        return CallError::Failing {
-            code: "unreadable_answer",
-            done: Done::No,
-            not_before: None,
-            answer,
-        };
+        return CallError::Failing { code: "unreadable_answer", done: Done::No, not_before: None, answer };
     }
     let message = redact(&words(&answer.body));
     let meaning = meaning(&message);
@@ -69,11 +59,7 @@ pub fn classify(asked: Asked, what: &str, answer: &Answer) -> CallError {
             ),
             answer: Some(answer.excerpt()),
         },
-        (code, _) => CallError::Refused {
-            code,
-            message,
-            answer: Some(answer.excerpt()),
-        },
+        (code, _) => CallError::Refused { code, message, answer: Some(answer.excerpt()) },
     }
 }
 
@@ -89,18 +75,8 @@ fn meaning(message: &str) -> &'static str {
 /// Sapo APIs have.
 fn words(body: &[u8]) -> String {
     let value: Value = serde_json::from_slice(body).unwrap_or_default();
-    let places = [
-        "/data_error/errors",
-        "/error/message",
-        "/errors",
-        "/error",
-        "/message",
-    ];
-    let found = places
-        .iter()
-        .filter_map(|place| value.pointer(place))
-        .map(said)
-        .find(|said| !said.is_empty());
+    let places = ["/data_error/errors", "/error/message", "/errors", "/error", "/message"];
+    let found = places.iter().filter_map(|place| value.pointer(place)).map(said).find(|said| !said.is_empty());
     found.unwrap_or_else(|| "no reason given".to_owned())
 }
 
@@ -109,12 +85,10 @@ fn said(value: &Value) -> String {
         Value::String(text) => text.trim().to_owned(),
         Value::Array(all) => all.iter().map(said).collect::<Vec<_>>().join("; "),
         Value::Object(fields) => {
-            let parts = fields
-                .iter()
-                .map(|(field, message)| match (field.as_str(), said(message)) {
-                    ("", message) => message,
-                    (field, message) => format!("{field}: {message}"),
-                });
+            let parts = fields.iter().map(|(field, message)| match (field.as_str(), said(message)) {
+                ("", message) => message,
+                (field, message) => format!("{field}: {message}"),
+            });
             parts.collect::<Vec<_>>().join("; ")
         }
         _ => String::new(),
@@ -128,28 +102,16 @@ mod tests {
     use super::*;
 
     fn answer(status: u16, retry_after: Option<i64>, body: impl Into<Bytes>) -> Answer {
-        Answer {
-            status,
-            retry_after,
-            at: 1_000,
-            body: body.into(),
-        }
+        Answer { status, retry_after, at: 1_000, body: body.into() }
     }
 
     #[test]
     fn every_known_error_has_its_meaning_for_each_call() {
-        let rows: Vec<Value> =
-            serde_json::from_str(include_str!("../../../tests/fixtures/omni/errors.json")).unwrap();
+        let rows: Vec<Value> = serde_json::from_str(include_str!("../../../tests/fixtures/omni/errors.json")).unwrap();
         let expected = [
             ("POST order with an address", ["invalid"; 3]),
-            (
-                "finalize twice",
-                ["conflict_finalized", "already_so", "conflict_finalized"],
-            ),
-            (
-                "cancel twice",
-                ["conflict_cancelled", "conflict_cancelled", "already_so"],
-            ),
+            ("finalize twice", ["conflict_finalized", "already_so", "conflict_finalized"]),
+            ("cancel twice", ["conflict_cancelled", "conflict_cancelled", "already_so"]),
             ("finish twice", ["conflict_finished"; 3]),
             ("finish a draft", ["precondition"; 3]),
             ("cancel after delivery", ["needs_return_slip"; 3]),
@@ -163,29 +125,18 @@ mod tests {
         for (row, (when, codes)) in rows.iter().zip(expected) {
             assert!(row["when"].as_str().unwrap().starts_with(when), "{row}");
             let retry_after = row.pointer("/headers/Retry-After").map(|_| 3_000);
-            let answer = answer(
-                row["status"].as_u64().unwrap() as u16,
-                retry_after,
-                row["body"].to_string(),
-            );
-            for (asked, code) in [Asked::Other, Asked::Finalize, Asked::Cancel]
-                .into_iter()
-                .zip(codes)
-            {
-                assert_eq!(
-                    classify(asked, "order 1", &answer).code(),
-                    code,
-                    "{when} {asked:?}"
-                );
+            let answer = answer(row["status"].as_u64().unwrap() as u16, retry_after, row["body"].to_string());
+            for (asked, code) in [Asked::Other, Asked::Finalize, Asked::Cancel].into_iter().zip(codes) {
+                assert_eq!(classify(asked, "order 1", &answer).code(), code, "{when} {asked:?}");
             }
         }
     }
 
     #[test]
     fn a_delivered_order_says_that_a_return_slip_is_needed() {
-        let body = r#"{"data_error":{"status":422,"errors":{"fulfillment":"Gói hàng đã giao thành công thì không thể huỷ"}}}"#;
-        let CallError::Refused { code, message, .. } =
-            classify(Asked::Cancel, "order 1", &answer(422, None, body))
+        let body =
+            r#"{"data_error":{"status":422,"errors":{"fulfillment":"Gói hàng đã giao thành công thì không thể huỷ"}}}"#;
+        let CallError::Refused { code, message, .. } = classify(Asked::Cancel, "order 1", &answer(422, None, body))
         else {
             panic!()
         };
@@ -198,11 +149,7 @@ mod tests {
         let decomposed = "Đơn hàng đã bị hu\u{309}y";
         for words in ["Đơn hàng đã bị huỷ", "ĐƠN HÀNG ĐÃ BỊ HỦY", decomposed] {
             let body = serde_json::json!({"errors": [words]}).to_string();
-            assert_eq!(
-                classify(Asked::Cancel, "order 1", &answer(422, None, body)).code(),
-                "already_so",
-                "{words}"
-            );
+            assert_eq!(classify(Asked::Cancel, "order 1", &answer(422, None, body)).code(), "already_so", "{words}");
         }
     }
 
@@ -210,49 +157,17 @@ mod tests {
     fn statuses_have_one_meaning_at_every_api() {
         let html = "<html>Bad gateway</html>";
         let failing = |answer: &Answer| match classify(Asked::Other, "order 1", answer) {
-            CallError::Failing {
-                code,
-                done,
-                not_before,
-                ..
-            } => (code, done, not_before),
+            CallError::Failing { code, done, not_before, .. } => (code, done, not_before),
             other => panic!("{other:?}"),
         };
-        assert_eq!(
-            failing(&answer(500, None, html)),
-            ("server_error", Done::Unknown, None)
-        );
-        assert_eq!(
-            failing(&answer(503, None, html)),
-            ("server_error", Done::Unknown, None)
-        );
-        assert_eq!(
-            failing(&answer(503, Some(9_000), html)),
-            ("unavailable", Done::No, Some(9_000))
-        );
-        assert_eq!(
-            failing(&answer(302, None, "")),
-            ("redirected", Done::Unknown, None)
-        );
-        assert_eq!(
-            failing(&answer(404, None, html)),
-            ("unknown_path", Done::No, None)
-        );
-        assert_eq!(
-            failing(&answer(400, None, html)),
-            ("unreadable_answer", Done::No, None)
-        );
-        assert_eq!(
-            classify(Asked::Other, "x", &answer(401, None, "{}")).code(),
-            "unauthorised"
-        );
-        assert_eq!(
-            classify(Asked::Other, "x", &answer(403, None, html)).code(),
-            "unauthorised"
-        );
-        assert_eq!(
-            classify(Asked::Other, "x", &answer(429, None, "")),
-            CallError::Throttled { until: 3_000 }
-        );
+        assert_eq!(failing(&answer(500, None, html)), ("server_error", Done::Unknown, None));
+        assert_eq!(failing(&answer(503, None, html)), ("server_error", Done::Unknown, None));
+        assert_eq!(failing(&answer(503, Some(9_000), html)), ("unavailable", Done::No, Some(9_000)));
+        assert_eq!(failing(&answer(302, None, "")), ("redirected", Done::Unknown, None));
+        assert_eq!(failing(&answer(404, None, html)), ("unknown_path", Done::No, None));
+        assert_eq!(failing(&answer(400, None, html)), ("unreadable_answer", Done::No, None));
+        assert_eq!(classify(Asked::Other, "x", &answer(401, None, "{}")).code(), "unauthorised");
+        assert_eq!(classify(Asked::Other, "x", &answer(403, None, html)).code(), "unauthorised");
+        assert_eq!(classify(Asked::Other, "x", &answer(429, None, "")), CallError::Throttled { until: 3_000 });
     }
 }

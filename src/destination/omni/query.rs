@@ -67,9 +67,7 @@ impl PageQuery<'_> {
             ("status", text(self.status)),
             ("query", text(self.query)),
         ];
-        all.into_iter()
-            .filter_map(|(name, value)| Some((name, value?)))
-            .collect()
+        all.into_iter().filter_map(|(name, value)| Some((name, value?))).collect()
     }
 }
 
@@ -77,21 +75,11 @@ impl PageQuery<'_> {
 pub type Read<T> = fn(&[u8]) -> Result<T, WireError>;
 
 /// Reads `{"metadata":{"total","page","limit"},"products":[…]}`; the settings' lists have no metadata.
-pub fn page<T>(
-    body: &[u8],
-    list: &'static str,
-    asked: PageQuery<'_>,
-    read: Read<T>,
-) -> Result<Page<T>, WireError> {
+pub fn page<T>(body: &[u8], list: &'static str, asked: PageQuery<'_>, read: Read<T>) -> Result<Page<T>, WireError> {
     let parts: BTreeMap<String, &RawValue> = serde_json::from_slice(body).map_err(|_| WireError::NotJson)?;
-    let metadata = parts
-        .get("metadata")
-        .and_then(|raw| serde_json::from_str(raw.get()).ok())
-        .unwrap_or_default();
+    let metadata = parts.get("metadata").and_then(|raw| serde_json::from_str(raw.get()).ok()).unwrap_or_default();
     let count = |field| fields::integer(&metadata, field).and_then(|count| u64::try_from(count).ok());
-    let limit = count("limit")
-        .and_then(|limit| u32::try_from(limit).ok())
-        .filter(|limit| *limit > 0);
+    let limit = count("limit").and_then(|limit| u32::try_from(limit).ok()).filter(|limit| *limit > 0);
     Ok(Page {
         items: split(parts.get(list).ok_or(WireError::Missing("the list"))?, read)?,
         total: count("total"),

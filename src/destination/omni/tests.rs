@@ -13,12 +13,7 @@ use super::client::{NewPrepayment, OmniClient, PageQuery};
 
 macro_rules! sample {
     ($name:literal) => {
-        serde_json::from_str::<Value>(include_str!(concat!(
-            "../../../tests/fixtures/omni/",
-            $name,
-            ".json"
-        )))
-        .unwrap()
+        serde_json::from_str::<Value>(include_str!(concat!("../../../tests/fixtures/omni/", $name, ".json"))).unwrap()
     };
 }
 
@@ -77,13 +72,8 @@ async fn an_order_is_created_as_the_sample_has_it_at_its_own_branch() {
 #[tokio::test]
 async fn an_answer_that_cannot_be_read_leaves_open_whether_the_order_was_created() {
     let (server, client) = shop().await;
-    Mock::given(any())
-        .respond_with(ResponseTemplate::new(200).set_body_string("{\"order\":"))
-        .mount(&server)
-        .await;
-    let Err(CallError::Failing { code, done, .. }) = client.create_order(&new_order()).await else {
-        panic!()
-    };
+    Mock::given(any()).respond_with(ResponseTemplate::new(200).set_body_string("{\"order\":")).mount(&server).await;
+    let Err(CallError::Failing { code, done, .. }) = client.create_order(&new_order()).await else { panic!() };
     assert_eq!((code, done), ("unreadable_answer", Done::Unknown));
 }
 
@@ -98,79 +88,36 @@ async fn a_prepayment_is_written_as_the_sample_has_it() {
         .expect(1)
         .mount(&server)
         .await;
-    let prepayment = NewPrepayment {
-        payment_method: 220_001,
-        amount: Decimal::from(370_000),
-        reference: "ABH000001",
-    };
-    client
-        .branch(Some(58_001))
-        .add_prepayment("14800001", &prepayment)
-        .await
-        .unwrap();
+    let prepayment = NewPrepayment { payment_method: 220_001, amount: Decimal::from(370_000), reference: "ABH000001" };
+    client.branch(Some(58_001)).add_prepayment("14800001", &prepayment).await.unwrap();
 }
 
 #[tokio::test]
 async fn cancel_and_finalize_are_already_so_only_for_themselves() {
     let (server, client) = shop().await;
-    let said = |words: &str| {
-        ResponseTemplate::new(422).set_body_json(json!({"data_error": {"errors": {"": words}}}))
-    };
-    Mock::given(path("/admin/orders/1/cancel.json"))
-        .respond_with(said("Đơn hàng đã bị hủy"))
-        .mount(&server)
-        .await;
-    Mock::given(path("/admin/orders/1/finalize.json"))
-        .respond_with(said("Đơn hàng đã bị hủy"))
-        .mount(&server)
-        .await;
+    let said = |words: &str| ResponseTemplate::new(422).set_body_json(json!({"data_error": {"errors": {"": words}}}));
+    Mock::given(path("/admin/orders/1/cancel.json")).respond_with(said("Đơn hàng đã bị hủy")).mount(&server).await;
+    Mock::given(path("/admin/orders/1/finalize.json")).respond_with(said("Đơn hàng đã bị hủy")).mount(&server).await;
     Mock::given(path("/admin/orders/2/finalize.json"))
         .respond_with(said("Đơn hàng đã được xác nhận rồi"))
         .mount(&server)
         .await;
-    assert!(matches!(
-        client.cancel_order("1").await,
-        Err(CallError::AlreadySo { .. })
-    ));
-    assert_eq!(
-        client.finalize_order("1").await.unwrap_err().code(),
-        "conflict_cancelled"
-    );
-    assert!(matches!(
-        client.finalize_order("2").await,
-        Err(CallError::AlreadySo { .. })
-    ));
+    assert!(matches!(client.cancel_order("1").await, Err(CallError::AlreadySo { .. })));
+    assert_eq!(client.finalize_order("1").await.unwrap_err().code(), "conflict_cancelled");
+    assert!(matches!(client.finalize_order("2").await, Err(CallError::AlreadySo { .. })));
 }
 
 #[tokio::test]
 async fn in_a_dry_run_nothing_is_written_and_reading_goes_through() {
     let (server, client) = shop().await;
-    Mock::given(method("POST"))
-        .respond_with(ok(&json!({})))
-        .expect(0)
-        .mount(&server)
-        .await;
-    Mock::given(method("GET"))
-        .respond_with(ok(&sample!("webhook-orders-create")))
-        .expect(1)
-        .mount(&server)
-        .await;
+    Mock::given(method("POST")).respond_with(ok(&json!({}))).expect(0).mount(&server).await;
+    Mock::given(method("GET")).respond_with(ok(&sample!("webhook-orders-create"))).expect(1).mount(&server).await;
     let dry = client.dry();
-    let Err(CallError::DryRun { would }) = dry.create_order(&new_order()).await else {
-        panic!()
-    };
+    let Err(CallError::DryRun { would }) = dry.create_order(&new_order()).await else { panic!() };
     assert_eq!(would, "create order ABH000001 on Sapo, total 370.000 ₫");
-    assert!(matches!(
-        dry.cancel_order("1").await,
-        Err(CallError::DryRun { .. })
-    ));
-    let customer = NewCustomer {
-        name: "Khách".into(),
-        phone: "0912000001".into(),
-    };
-    let Err(CallError::DryRun { would }) = dry.create_customer(&customer).await else {
-        panic!()
-    };
+    assert!(matches!(dry.cancel_order("1").await, Err(CallError::DryRun { .. })));
+    let customer = NewCustomer { name: "Khách".into(), phone: "0912000001".into() };
+    let Err(CallError::DryRun { would }) = dry.create_customer(&customer).await else { panic!() };
     assert!(!would.contains("0912"), "{would}");
     assert_eq!(dry.order("14800001").await.unwrap().code, "SON000001");
 }
@@ -179,10 +126,7 @@ async fn in_a_dry_run_nothing_is_written_and_reading_goes_through() {
 async fn a_page_keeps_each_rows_own_json_and_survives_a_bad_row() {
     let (server, client) = shop().await;
     let mut body = sample!("get-products");
-    body["products"]
-        .as_array_mut()
-        .unwrap()
-        .push(json!({"id": 3_900_099, "name": "no variants"}));
+    body["products"].as_array_mut().unwrap().push(json!({"id": 3_900_099, "name": "no variants"}));
     Mock::given(path("/admin/products.json"))
         .and(query_param("page", "1"))
         .and(query_param("limit", "250"))
@@ -191,20 +135,13 @@ async fn a_page_keeps_each_rows_own_json_and_survives_a_bad_row() {
         .respond_with(ok(&body))
         .mount(&server)
         .await;
-    let query = PageQuery {
-        modified_from: Some(1_772_421_323_000),
-        status: Some("active"),
-        ..PageQuery::default()
-    };
+    let query = PageQuery { modified_from: Some(1_772_421_323_000), status: Some("active"), ..PageQuery::default() };
     let page = client.products(query).await.unwrap();
     assert_eq!((page.items.len(), page.total, page.limit), (6, Some(5), 250));
     let first = page.items[0].as_ref().unwrap();
     assert_eq!(super::wire::product(&first.raw).unwrap(), first.value);
     let bad = page.items[5].as_ref().unwrap_err();
-    assert_eq!(
-        (bad.id.as_deref(), bad.reason.as_str()),
-        (Some("3900099"), "the field variants is missing")
-    );
+    assert_eq!((bad.id.as_deref(), bad.reason.as_str()), (Some("3900099"), "the field variants is missing"));
 }
 
 #[tokio::test]
@@ -217,15 +154,7 @@ async fn orders_are_asked_for_in_pages_of_a_hundred() {
         .expect(1)
         .mount(&server)
         .await;
-    assert_eq!(
-        client
-            .orders(PageQuery::default())
-            .await
-            .unwrap()
-            .into_values()
-            .count(),
-        1
-    );
+    assert_eq!(client.orders(PageQuery::default()).await.unwrap().into_values().count(), 1);
 }
 
 #[tokio::test]
@@ -239,14 +168,7 @@ async fn a_sku_is_matched_exactly_over_all_pages_of_the_search() {
     Mock::given(path("/admin/variants.json"))
         .and(query_param("query", "MY/LAN/01"))
         .respond_with(move |request: &Request| {
-            let page = request
-                .url
-                .query_pairs()
-                .find(|(name, _)| name == "page")
-                .unwrap()
-                .1
-                .parse::<usize>()
-                .unwrap();
+            let page = request.url.query_pairs().find(|(name, _)| name == "page").unwrap().1.parse::<usize>().unwrap();
             let rows = &all[(page - 1) * 2..(page * 2).min(all.len())];
             ok(&json!({"metadata": {"total": all.len(), "page": page, "limit": 2}, "variants": rows}))
         })
@@ -269,26 +191,12 @@ async fn a_customer_is_found_however_the_phone_is_written_and_only_once() {
         (4, None),
         (5, Some("0912000001/0912000002")),
     ];
-    let rows: Vec<Value> = customers
-        .iter()
-        .map(|(id, phone)| json!({"id": id, "name": "A", "phone_number": phone}))
-        .collect();
+    let rows: Vec<Value> =
+        customers.iter().map(|(id, phone)| json!({"id": id, "name": "A", "phone_number": phone})).collect();
     let body = json!({"metadata": {"total": 5, "page": 1, "limit": 250}, "customers": rows});
-    Mock::given(path("/admin/customers.json"))
-        .respond_with(ok(&body))
-        .mount(&server)
-        .await;
-    let found = client
-        .customers_by_phone(&Phone::parse("0912000001").unwrap())
-        .await
-        .unwrap();
-    assert_eq!(
-        found
-            .iter()
-            .map(|customer| customer.id.as_str())
-            .collect::<Vec<_>>(),
-        ["1", "2"]
-    );
+    Mock::given(path("/admin/customers.json")).respond_with(ok(&body)).mount(&server).await;
+    let found = client.customers_by_phone(&Phone::parse("0912000001").unwrap()).await.unwrap();
+    assert_eq!(found.iter().map(|customer| customer.id.as_str()).collect::<Vec<_>>(), ["1", "2"]);
 }
 
 #[tokio::test]
@@ -301,10 +209,7 @@ async fn the_walk_in_customer_has_the_name_and_no_phone() {
         {"id": 2, "name": "Khách lẻ Hà Nội"},
     ]);
     let body = json!({"metadata": {"total": 4, "page": 1, "limit": 250}, "customers": rows});
-    Mock::given(query_param("query", "Khách lẻ"))
-        .respond_with(ok(&body))
-        .mount(&server)
-        .await;
+    Mock::given(query_param("query", "Khách lẻ")).respond_with(ok(&body)).mount(&server).await;
     assert_eq!(client.walk_in_customer().await.unwrap().unwrap().id, "9");
 }
 
@@ -314,36 +219,16 @@ async fn the_settings_are_read() {
     let settings = sample!("get-settings");
     for list in ["locations", "accounts", "order_sources", "payment_methods"] {
         let body = json!({ list: settings[list] });
-        Mock::given(path(format!("/admin/{list}.json")))
-            .respond_with(ok(&body))
-            .expect(1)
-            .mount(&server)
-            .await;
+        Mock::given(path(format!("/admin/{list}.json"))).respond_with(ok(&body)).expect(1).mount(&server).await;
     }
     let tenant = json!({"tenant": {"id": 70001, "name": "Cửa hàng Mẫu"}});
-    Mock::given(path("/admin/tenant.json"))
-        .respond_with(ok(&tenant))
-        .mount(&server)
-        .await;
-    Mock::given(path("/admin/categories.json"))
-        .respond_with(ok(&sample!("get-categories")))
-        .mount(&server)
-        .await;
+    Mock::given(path("/admin/tenant.json")).respond_with(ok(&tenant)).mount(&server).await;
+    Mock::given(path("/admin/categories.json")).respond_with(ok(&sample!("get-categories"))).mount(&server).await;
     let locations = client.locations().await.unwrap();
-    assert_eq!(
-        (locations[0].id, locations[0].name.as_str(), locations[0].primary),
-        (58_001, "Chi nhánh Hà Nội", true)
-    );
+    assert_eq!((locations[0].id, locations[0].name.as_str(), locations[0].primary), (58_001, "Chi nhánh Hà Nội", true));
     assert!(!locations[1].primary && locations[1].active);
     assert_eq!(client.accounts().await.unwrap()[0].name, "Nhân viên Mẫu");
-    assert!(
-        client
-            .order_sources()
-            .await
-            .unwrap()
-            .iter()
-            .all(|source| source.active)
-    );
+    assert!(client.order_sources().await.unwrap().iter().all(|source| source.active));
     assert_eq!(client.payment_methods().await.unwrap().len(), 2);
     assert_eq!(client.tenant().await.unwrap().id.as_deref(), Some("70001"));
     assert_eq!(client.categories(1).await.unwrap().into_values().count(), 2);
@@ -361,16 +246,8 @@ async fn a_missing_object_is_not_found_but_a_strange_page_says_nothing() {
         .respond_with(ResponseTemplate::new(404).set_body_string("<html>404</html>"))
         .mount(&server)
         .await;
-    assert_eq!(
-        client.product("1").await.unwrap_err(),
-        CallError::NotFound {
-            what: "product 1".into()
-        }
-    );
+    assert_eq!(client.product("1").await.unwrap_err(), CallError::NotFound { what: "product 1".into() });
     assert_eq!(client.product("2").await.unwrap_err().code(), "unknown_path");
-    assert_eq!(
-        client.customer("../orders/1").await.unwrap_err().code(),
-        "not_found"
-    );
+    assert_eq!(client.customer("../orders/1").await.unwrap_err().code(), "not_found");
     assert_eq!(client.order("").await.unwrap_err().code(), "not_found");
 }

@@ -22,10 +22,7 @@ pub fn new_customer(customer: &PosCustomer, naming: CustomerName) -> Result<NewC
         CustomerName::Khach => GUEST.to_owned(),
         CustomerName::Sapo => real_name(&customer.name).unwrap_or_else(|| GUEST.to_owned()),
     };
-    Ok(NewCustomer {
-        name,
-        phone: phone.national(),
-    })
+    Ok(NewCustomer { name, phone: phone.national() })
 }
 
 /// The name as typed, where it is one: not empty, not *Khách lẻ*, and not a phone number in any written form.
@@ -40,27 +37,13 @@ mod tests {
     use super::*;
 
     fn customer(name: &str, phone: Option<&str>) -> PosCustomer {
-        PosCustomer {
-            name: name.into(),
-            phone: phone.map(Into::into),
-            ..PosCustomer::default()
-        }
+        PosCustomer { name: name.into(), phone: phone.map(Into::into), ..PosCustomer::default() }
     }
 
     #[test]
     fn everybody_is_called_khach_unless_the_shop_wants_names() {
-        let new = new_customer(
-            &customer("Trần Thị Mẫu", Some("+84 912 000 001")),
-            CustomerName::Khach,
-        )
-        .unwrap();
-        assert_eq!(
-            new,
-            NewCustomer {
-                name: "Khách".into(),
-                phone: "0912000001".into()
-            }
-        );
+        let new = new_customer(&customer("Trần Thị Mẫu", Some("+84 912 000 001")), CustomerName::Khach).unwrap();
+        assert_eq!(new, NewCustomer { name: "Khách".into(), phone: "0912000001".into() });
     }
 
     #[test]
@@ -93,10 +76,7 @@ mod tests {
             (Some("09******12"), NotAKey::Masked),
             (Some("0912000001/0981234567"), NotAKey::TwoNumbers),
         ] {
-            assert_eq!(
-                new_customer(&customer("Mẫu", phone), CustomerName::Sapo),
-                Err(why)
-            );
+            assert_eq!(new_customer(&customer("Mẫu", phone), CustomerName::Sapo), Err(why));
         }
     }
 }

@@ -15,11 +15,7 @@ pub struct Switches {
 
 impl From<&Settings> for Switches {
     fn from(settings: &Settings) -> Self {
-        Self {
-            products: settings.products,
-            customers: settings.customers,
-            orders: settings.orders,
-        }
+        Self { products: settings.products, customers: settings.customers, orders: settings.orders }
     }
 }
 
@@ -77,16 +73,8 @@ fn require(switches: Switches, products: bool, customers: bool) -> Result<(), Mi
         ("products", products, switches.products),
         ("customers", customers, switches.customers),
     ];
-    let switches: Vec<_> = needed
-        .into_iter()
-        .filter(|(_, needed, on)| *needed && !on)
-        .map(|(name, ..)| name)
-        .collect();
-    if switches.is_empty() {
-        Ok(())
-    } else {
-        Err(Missing { switches })
-    }
+    let switches: Vec<_> = needed.into_iter().filter(|(_, needed, on)| *needed && !on).map(|(name, ..)| name).collect();
+    if switches.is_empty() { Ok(()) } else { Err(Missing { switches }) }
 }
 
 fn label(name: &str) -> (&'static str, &'static str) {
@@ -123,21 +111,15 @@ mod tests {
         let mut seen = 0;
         for (direction, products, customer, cells) in TABLE {
             for (on, expected) in COLUMNS.iter().zip(cells) {
-                let switches = Switches {
-                    products: on.contains('p'),
-                    customers: on.contains('c'),
-                    orders: on.contains('o'),
-                };
+                let switches =
+                    Switches { products: on.contains('p'), customers: on.contains('c'), orders: on.contains('o') };
                 let found = match direction {
                     "to_pos" => to_pos(switches),
                     _ => to_channel(switches, products == "known", customer == "known"),
                 };
                 let missing = found.err().map(|missing| missing.switches).unwrap_or_default();
                 let initials: String = missing.iter().map(|name| &name[..1]).collect();
-                assert_eq!(
-                    initials, expected,
-                    "{direction}, products {products}, customer {customer}, on: {on:?}"
-                );
+                assert_eq!(initials, expected, "{direction}, products {products}, customer {customer}, on: {on:?}");
                 seen += 1;
             }
         }
@@ -146,15 +128,9 @@ mod tests {
 
     #[test]
     fn the_reason_names_the_switches_in_both_languages() {
-        let settings = Settings {
-            orders: true,
-            ..Settings::default()
-        };
+        let settings = Settings { orders: true, ..Settings::default() };
         let reason = to_pos(Switches::from(&settings)).unwrap_err().reason();
-        assert!(
-            reason.contains("Sản phẩm, Khách hàng") && reason.contains("products, customers"),
-            "{reason}"
-        );
+        assert!(reason.contains("Sản phẩm, Khách hàng") && reason.contains("products, customers"), "{reason}");
         assert!(!reason.contains("Đơn hàng"));
     }
 }

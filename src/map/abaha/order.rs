@@ -62,11 +62,9 @@ impl OrderProblem {
     pub fn reason(&self) -> String {
         match self {
             Self::Totals(problem) => problem.reason(),
-            Self::NoLines => {
-                "The order has no lines, so there is nothing to create. Add a product where it was made, \
+            Self::NoLines => "The order has no lines, so there is nothing to create. Add a product where it was made, \
                               then replay it."
-                    .to_owned()
-            }
+                .to_owned(),
             Self::FreeFormLine { name } => format!(
                 "The line \"{name}\" names no product, so it can never be linked. Use a product of the catalogue \
                  instead, or enter the order by hand."
@@ -87,14 +85,9 @@ pub fn check_channel_order(order: &ChannelOrder) -> Result<Decimal, OrderProblem
     if order.lines.is_empty() {
         return Err(OrderProblem::NoLines);
     }
-    let free_form = order
-        .lines
-        .iter()
-        .find(|line| line.product_id.is_none() && line.code.trim().is_empty());
+    let free_form = order.lines.iter().find(|line| line.product_id.is_none() && line.code.trim().is_empty());
     if let Some(line) = free_form {
-        return Err(OrderProblem::FreeFormLine {
-            name: line.name.clone(),
-        });
+        return Err(OrderProblem::FreeFormLine { name: line.name.clone() });
     }
     Ok(totals::check_channel(order)?)
 }
@@ -108,9 +101,7 @@ pub fn check_pos_order(order: &PosOrder) -> Result<PosSums, OrderProblem> {
         return Err(OrderProblem::NoLines);
     }
     if let Some(line) = order.lines.iter().find(|line| line.variant_id.is_none()) {
-        return Err(OrderProblem::FreeFormLine {
-            name: line.name.clone(),
-        });
+        return Err(OrderProblem::FreeFormLine { name: line.name.clone() });
     }
     Ok(totals::check_pos(order)?)
 }
@@ -194,17 +185,11 @@ pub fn reference(order: &ChannelOrder) -> String {
 }
 
 fn all_resolved(lines: usize, resolved: usize) -> Result<(), OrderProblem> {
-    if lines == resolved {
-        Ok(())
-    } else {
-        Err(OrderProblem::UnresolvedLines { lines, resolved })
-    }
+    if lines == resolved { Ok(()) } else { Err(OrderProblem::UnresolvedLines { lines, resolved }) }
 }
 
 fn written(text: Option<&str>) -> Option<String> {
-    text.map(str::trim)
-        .filter(|text| !text.is_empty())
-        .map(ToOwned::to_owned)
+    text.map(str::trim).filter(|text| !text.is_empty()).map(ToOwned::to_owned)
 }
 
 #[cfg(test)]

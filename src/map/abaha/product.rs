@@ -57,7 +57,9 @@ impl Note {
             Self::StockUnknown => "Sapo states no usable stock for the chosen branch, so the channel's stock is left \
                                    alone. Choose another branch (setting `branch`), or enter the variant's stock there."
                 .to_owned(),
-            Self::NoSku => "The variant has no SKU on Sapo, so there is nothing to link it by. Give it a SKU on Sapo.".to_owned(),
+            Self::NoSku => {
+                "The variant has no SKU on Sapo, so there is nothing to link it by. Give it a SKU on Sapo.".to_owned()
+            }
         }
     }
 }
@@ -81,16 +83,7 @@ pub fn listing(
     let (stock, stock_note) = stock(variant, branch, settings);
     notes.extend(stock_note);
     let visible = product.active && variant.active;
-    Planned {
-        listing: Listing {
-            name: name(product, variant),
-            category_id,
-            price,
-            stock,
-            visible,
-        },
-        notes,
-    }
+    Planned { listing: Listing { name: name(product, variant), category_id, price, stock, visible }, notes }
 }
 
 /// Makes a new product of a variant and its [`listing`]; description and images are written on creation only.
@@ -102,16 +95,8 @@ pub fn new_listing(product: &PosProduct, variant: &PosVariant, listing: Listing)
     if listing.price.is_none() {
         return Err(Note::NoPrice);
     }
-    let description = product
-        .description
-        .as_deref()
-        .map(str::trim)
-        .filter(|text| !text.is_empty());
-    let images = product
-        .images
-        .iter()
-        .map(|image| image.trim())
-        .filter(|image| !image.is_empty());
+    let description = product.description.as_deref().map(str::trim).filter(|text| !text.is_empty());
+    let images = product.images.iter().map(|image| image.trim()).filter(|image| !image.is_empty());
     Ok(NewListing {
         code: sku.into(),
         listing,
@@ -125,8 +110,7 @@ pub fn new_listing(product: &PosProduct, variant: &PosVariant, listing: Listing)
 /// Fields that the listing leaves alone are not compared; what the channel does not tell counts as different.
 pub fn same(listing: &Listing, there: &ChannelProduct) -> bool {
     let category = listing.category_id.is_none() || listing.category_id == there.category_id;
-    let price =
-        listing.price.is_none() || (listing.price == there.price && listing.price == there.selling_price);
+    let price = listing.price.is_none() || (listing.price == there.price && listing.price == there.selling_price);
     let stock = listing.stock.is_none() || listing.stock.map(Decimal::from) == there.stock;
     listing.name == there.name.trim() && category && price && stock && there.visible == Some(listing.visible)
 }
@@ -134,17 +118,11 @@ pub fn same(listing: &Listing, there: &ChannelProduct) -> bool {
 /// The variant's name, else the product's; the SKU where both are blank, as a product cannot go without one.
 fn name(product: &PosProduct, variant: &PosVariant) -> String {
     let names = [&variant.name, &product.name, &variant.sku];
-    names
-        .into_iter()
-        .map(|name| name.trim())
-        .find(|name| !name.is_empty())
-        .unwrap_or_default()
-        .to_owned()
+    names.into_iter().map(|name| name.trim()).find(|name| !name.is_empty()).unwrap_or_default().to_owned()
 }
 
 fn stock(variant: &PosVariant, branch: &str, settings: &Settings) -> (Option<i64>, Option<Note>) {
-    let left =
-        figure(variant, branch, settings.stock_basis).and_then(|raw| less_buffer(raw, settings.stock_buffer));
+    let left = figure(variant, branch, settings.stock_basis).and_then(|raw| less_buffer(raw, settings.stock_buffer));
     match left {
         Some(left) if left < Decimal::ZERO => (Some(0), Some(Note::StockClamped { was: left })),
         Some(left) => match left.floor().to_i64() {
@@ -165,9 +143,7 @@ fn figure(variant: &PosVariant, branch: &str, basis: StockBasis) -> Option<Decim
 
 /// Takes the larger of the two buffers off; a buffer below zero holds nothing back.
 fn less_buffer(raw: Decimal, buffer: StockBuffer) -> Option<Decimal> {
-    let share = raw
-        .checked_mul(buffer.percent)?
-        .checked_div(Decimal::ONE_HUNDRED)?;
+    let share = raw.checked_mul(buffer.percent)?.checked_div(Decimal::ONE_HUNDRED)?;
     raw.checked_sub(buffer.units.max(share).max(Decimal::ZERO))
 }
 

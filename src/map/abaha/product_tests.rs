@@ -17,16 +17,8 @@ fn shirt() -> (PosProduct, PosVariant) {
         active: true,
         retail_price: Some(decimal("120000")),
         inventories: vec![
-            PosInventory {
-                location_id: "58001".into(),
-                available: Some(decimal("8")),
-                on_hand: Some(decimal("10")),
-            },
-            PosInventory {
-                location_id: "58002".into(),
-                available: None,
-                on_hand: Some(decimal("5")),
-            },
+            PosInventory { location_id: "58001".into(), available: Some(decimal("8")), on_hand: Some(decimal("10")) },
+            PosInventory { location_id: "58002".into(), available: None, on_hand: Some(decimal("5")) },
         ],
         ..PosVariant::default()
     };
@@ -60,25 +52,16 @@ fn a_variant_becomes_a_listing_with_its_own_name_price_and_stock() {
     );
     assert!(notes.is_empty());
     let new = new_listing(&product, &variant, listing).unwrap();
-    assert_eq!(
-        (new.code.as_str(), new.description, new.images.len()),
-        ("AT-S", None, 1)
-    );
+    assert_eq!((new.code.as_str(), new.description, new.images.len()), ("AT-S", None, 1));
 }
 
 #[test]
 fn the_name_falls_back_to_the_products_and_then_to_the_sku() {
     let (mut product, mut variant) = shirt();
     variant.name = " ".into();
-    assert_eq!(
-        planned(&product, &variant, &Settings::default()).listing.name,
-        "Áo thun cổ tròn"
-    );
+    assert_eq!(planned(&product, &variant, &Settings::default()).listing.name, "Áo thun cổ tròn");
     product.name = String::new();
-    assert_eq!(
-        planned(&product, &variant, &Settings::default()).listing.name,
-        "AT-S"
-    );
+    assert_eq!(planned(&product, &variant, &Settings::default()).listing.name, "AT-S");
 }
 
 #[test]
@@ -97,10 +80,7 @@ fn without_a_price_a_new_product_is_not_pushed_and_a_linked_one_still_follows() 
     for price in [None, Some(Decimal::ZERO), Some(decimal("-1"))] {
         variant.retail_price = price;
         let Planned { listing, notes } = planned(&product, &variant, &Settings::default());
-        assert_eq!(
-            (listing.price, listing.stock, listing.visible),
-            (None, Some(8), true)
-        );
+        assert_eq!((listing.price, listing.stock, listing.visible), (None, Some(8), true));
         assert_eq!(notes, [Note::NoPrice]);
         assert_eq!(new_listing(&product, &variant, listing), Err(Note::NoPrice));
     }
@@ -129,50 +109,21 @@ fn stock_is_less_the_larger_buffer_floored_and_never_below_zero() {
         ("-2", "0", "0", Some(0), clamped("-2")),
         ("-0.5", "0", "50", Some(0), clamped("-0.5")),
         ("8", "-5", "-10", Some(8), None),
-        (
-            "79228162514264337593543950335",
-            "0",
-            "0",
-            None,
-            Some(Note::StockUnknown),
-        ),
-        (
-            "79228162514264337593543950335",
-            "0",
-            "50",
-            None,
-            Some(Note::StockUnknown),
-        ),
+        ("79228162514264337593543950335", "0", "0", None, Some(Note::StockUnknown)),
+        ("79228162514264337593543950335", "0", "50", None, Some(Note::StockUnknown)),
     ];
     for (raw, units, percent, stock, note) in cases {
         variant.inventories[0].available = Some(decimal(raw));
-        let stock_buffer = StockBuffer {
-            units: decimal(units),
-            percent: decimal(percent),
-        };
-        let found = planned(
-            &product,
-            &variant,
-            &Settings {
-                stock_buffer,
-                ..Settings::default()
-            },
-        );
-        assert_eq!(
-            (found.listing.stock, found.notes.first().copied()),
-            (stock, note),
-            "{raw} {units} {percent}"
-        );
+        let stock_buffer = StockBuffer { units: decimal(units), percent: decimal(percent) };
+        let found = planned(&product, &variant, &Settings { stock_buffer, ..Settings::default() });
+        assert_eq!((found.listing.stock, found.notes.first().copied()), (stock, note), "{raw} {units} {percent}");
     }
 }
 
 #[test]
 fn a_missing_branch_or_figure_leaves_the_stock_alone() {
     let (product, variant) = shirt();
-    let on_hand = Settings {
-        stock_basis: StockBasis::OnHand,
-        ..Settings::default()
-    };
+    let on_hand = Settings { stock_basis: StockBasis::OnHand, ..Settings::default() };
     let cases = [
         ("58001", Settings::default(), Some(8)),
         ("58001", on_hand.clone(), Some(10)),
@@ -202,81 +153,33 @@ fn only_owned_fields_that_are_set_are_compared() {
     };
     assert!(same(&full, &there));
     let spoiled = [
-        ChannelProduct {
-            name: "Áo".into(),
-            ..there.clone()
-        },
-        ChannelProduct {
-            category_id: None,
-            ..there.clone()
-        },
-        ChannelProduct {
-            price: Some(decimal("1")),
-            ..there.clone()
-        },
-        ChannelProduct {
-            selling_price: Some(decimal("1")),
-            ..there.clone()
-        },
-        ChannelProduct {
-            stock: Some(decimal("8.5")),
-            ..there.clone()
-        },
-        ChannelProduct {
-            visible: None,
-            ..there.clone()
-        },
-        ChannelProduct {
-            visible: Some(false),
-            ..there.clone()
-        },
+        ChannelProduct { name: "Áo".into(), ..there.clone() },
+        ChannelProduct { category_id: None, ..there.clone() },
+        ChannelProduct { price: Some(decimal("1")), ..there.clone() },
+        ChannelProduct { selling_price: Some(decimal("1")), ..there.clone() },
+        ChannelProduct { stock: Some(decimal("8.5")), ..there.clone() },
+        ChannelProduct { visible: None, ..there.clone() },
+        ChannelProduct { visible: Some(false), ..there.clone() },
     ];
     for there in spoiled {
         assert!(!same(&full, &there), "{there:?}");
     }
-    let least = Listing {
-        category_id: None,
-        price: None,
-        stock: None,
-        ..full
-    };
-    let bare = ChannelProduct {
-        name: least.name.clone(),
-        visible: Some(true),
-        ..ChannelProduct::default()
-    };
+    let least = Listing { category_id: None, price: None, stock: None, ..full };
+    let bare = ChannelProduct { name: least.name.clone(), visible: Some(true), ..ChannelProduct::default() };
     assert!(same(&least, &bare));
 }
 
 #[test]
 fn every_note_says_what_mends_it() {
-    for note in [
-        Note::NoPrice,
-        Note::StockClamped {
-            was: decimal("-2.50"),
-        },
-        Note::StockUnknown,
-        Note::NoSku,
-    ] {
-        assert!(
-            note.reason().contains("Sapo") || note.reason().contains("branch"),
-            "{}",
-            note.code()
-        );
+    for note in [Note::NoPrice, Note::StockClamped { was: decimal("-2.50") }, Note::StockUnknown, Note::NoSku] {
+        assert!(note.reason().contains("Sapo") || note.reason().contains("branch"), "{}", note.code());
     }
-    assert!(
-        Note::StockClamped {
-            was: decimal("-2.50")
-        }
-        .reason()
-        .contains("-2.5,")
-    );
+    assert!(Note::StockClamped { was: decimal("-2.50") }.reason().contains("-2.5,"));
 }
 
 fn any_decimal() -> impl Strategy<Value = Decimal> {
-    (any::<[u32; 3]>(), any::<bool>(), 0_u32..=28).prop_map(|(words, negative, scale)| {
-        Decimal::from_parts(words[0], words[1], words[2], negative, scale)
-    })
+    (any::<[u32; 3]>(), any::<bool>(), 0_u32..=28)
+        .prop_map(|(words, negative, scale)| Decimal::from_parts(words[0], words[1], words[2], negative, scale))
 }
 
 proptest! {

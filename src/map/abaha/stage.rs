@@ -98,12 +98,9 @@ impl PosStage {
         match self {
             Self::Cancelled => Class::Cancelled,
             Self::Finished | Self::Unknown(_) | Self::Returned => Class::Neutral,
-            Self::PartReturned
-            | Self::Completed
-            | Self::Shipped
-            | Self::Packed
-            | Self::Finalized
-            | Self::Draft => Class::Live,
+            Self::PartReturned | Self::Completed | Self::Shipped | Self::Packed | Self::Finalized | Self::Draft => {
+                Class::Live
+            }
         }
     }
 
@@ -111,12 +108,7 @@ impl PosStage {
     pub fn as_word(&self) -> Cow<'static, str> {
         match self {
             Self::Unknown(read) => Cow::Owned(format!("unknown:{read}")),
-            _ => Cow::Borrowed(
-                POS_WORDS
-                    .iter()
-                    .find(|(stage, _)| stage == self)
-                    .map_or("unknown:", |(_, word)| word),
-            ),
+            _ => Cow::Borrowed(POS_WORDS.iter().find(|(stage, _)| stage == self).map_or("unknown:", |(_, word)| word)),
         }
     }
 
@@ -125,10 +117,7 @@ impl PosStage {
         if let Some(read) = word.strip_prefix("unknown:") {
             return Some(Self::Unknown(read.to_owned()));
         }
-        POS_WORDS
-            .iter()
-            .find(|(_, known)| *known == word)
-            .map(|(stage, _)| stage.clone())
+        POS_WORDS.iter().find(|(_, known)| *known == word).map(|(stage, _)| stage.clone())
     }
 }
 
@@ -195,10 +184,7 @@ impl ChannelStage {
         if usable_returned_code(returned_code) == Some(code) {
             return Self::Returned;
         }
-        CHANNEL_CODES
-            .iter()
-            .find(|row| row.0 == code)
-            .map_or(Self::Unknown(Some(code)), |row| row.1)
+        CHANNEL_CODES.iter().find(|row| row.0 == code).map_or(Self::Unknown(Some(code)), |row| row.1)
     }
 
     /// The code that is written for it, where it has a public one.
@@ -228,12 +214,7 @@ impl ChannelStage {
         match self {
             Self::Returned => Cow::Borrowed("returned"),
             Self::Unknown(Some(code)) => Cow::Owned(format!("unknown:{code}")),
-            _ => Cow::Borrowed(
-                CHANNEL_CODES
-                    .iter()
-                    .find(|row| row.1 == self)
-                    .map_or("unknown", |row| row.2),
-            ),
+            _ => Cow::Borrowed(CHANNEL_CODES.iter().find(|row| row.1 == self).map_or("unknown", |row| row.2)),
         }
     }
 
@@ -255,11 +236,7 @@ impl ChannelStage {
 /// A setting of, say, 25 would cancel every completed order on Sapo, so a known code is not taken, other than 30:
 /// Abaha's closed orders may well be its returned ones (unconfirmed).
 pub fn usable_returned_code(returned_code: Option<i64>) -> Option<i64> {
-    returned_code.filter(|code| {
-        CHANNEL_CODES
-            .iter()
-            .all(|row| row.0 != *code || row.1 == ChannelStage::Closed)
-    })
+    returned_code.filter(|code| CHANNEL_CODES.iter().all(|row| row.0 != *code || row.1 == ChannelStage::Closed))
 }
 
 /// Folds case, Unicode form and the ends, but neither diacritics nor inner blanks.

@@ -47,17 +47,11 @@ impl Decision {
     }
 
     fn nothing(code: &'static str, reason: &str) -> Self {
-        Self::Nothing {
-            code,
-            reason: reason.to_owned(),
-        }
+        Self::Nothing { code, reason: reason.to_owned() }
     }
 
     fn note(code: &'static str, reason: &str) -> Self {
-        Self::Note {
-            code,
-            reason: reason.to_owned(),
-        }
+        Self::Note { code, reason: reason.to_owned() }
     }
 }
 
@@ -117,10 +111,9 @@ pub fn to_pos(stage: &ChannelStage, there: &PosStage) -> Decision {
         (_, Class::Live) => match there.class() {
             Class::Live => same_class(),
             Class::Cancelled => after_cancel("Abaha", "Sapo"),
-            Class::Neutral => Decision::nothing(
-                "nothing_asked",
-                "A live order on Abaha asks nothing of its order on Sapo.",
-            ),
+            Class::Neutral => {
+                Decision::nothing("nothing_asked", "A live order on Abaha asks nothing of its order on Sapo.")
+            }
         },
         (_, Class::Cancelled) => match there {
             PosStage::Cancelled => same_class(),
@@ -183,10 +176,9 @@ fn forward(stage: &PosStage, there: ChannelStage) -> Decision {
     };
     match (wanted.rank().cmp(&there.rank()), wanted.code()) {
         (std::cmp::Ordering::Greater, Some(code)) => Decision::SetStatus(code),
-        (std::cmp::Ordering::Less, _) => Decision::nothing(
-            "never_backwards",
-            "Abaha's order is further on already, and no status goes backwards.",
-        ),
+        (std::cmp::Ordering::Less, _) => {
+            Decision::nothing("never_backwards", "Abaha's order is further on already, and no status goes backwards.")
+        }
         _ => Decision::nothing("same_stage", "Both sides are at the same stage."),
     }
 }
@@ -208,10 +200,7 @@ fn returned(profile: StatusProfile, returned_code: Option<i64>) -> Decision {
 }
 
 fn same_class() -> Decision {
-    Decision::nothing(
-        "same_class",
-        "Both sides agree on whether the order stands or is cancelled.",
-    )
+    Decision::nothing("same_class", "Both sides agree on whether the order stands or is cancelled.")
 }
 
 fn cart() -> Decision {
@@ -249,7 +238,9 @@ fn held(stage: &PosStage) -> Decision {
         ),
         PosStage::Unknown(word) => (
             "unknown_status",
-            format!("Sapo states the order's status as \"{word}\", which is not known. Set the status on Abaha by hand."),
+            format!(
+                "Sapo states the order's status as \"{word}\", which is not known. Set the status on Abaha by hand."
+            ),
         ),
         _ => ("unknown_status", format!("The stage \"{}\" has no counterpart on Abaha.", stage.as_word())),
     };
@@ -262,13 +253,11 @@ fn unknown_code(code: Option<i64>) -> Decision {
             "Abaha states the order's status as {code}, which is not known. If it means Hoàn hàng, set `returned_code` in \
              the connection's settings; else set the order's status on Sapo by hand."
         ),
-        None => "Abaha's status of the order is not known. Replay the event, so that the order is read anew."
-            .to_owned(),
+        None => {
+            "Abaha's status of the order is not known. Replay the event, so that the order is read anew.".to_owned()
+        }
     };
-    Decision::Hold {
-        code: "unknown_status",
-        reason,
-    }
+    Decision::Hold { code: "unknown_status", reason }
 }
 
 #[cfg(test)]

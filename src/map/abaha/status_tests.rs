@@ -132,22 +132,13 @@ fn a_new_order_starts_where_its_stage_says_or_is_not_created() {
         ("5", "5"),  // draft
     ];
     for (stage, (two_class, detailed)) in pos().iter().zip(rows) {
-        for (profile, expected) in [
-            (StatusProfile::TwoClass, two_class),
-            (StatusProfile::Detailed, detailed),
-        ] {
+        for (profile, expected) in [(StatusProfile::TwoClass, two_class), (StatusProfile::Detailed, detailed)] {
             let found = first_status(profile, stage).map_or_else(|why| mark(&why), |code| code.to_string());
             assert_eq!(found, expected, "{profile}, {stage:?}");
         }
     }
-    let created =
-        CHANNEL.map(|stage| may_be_created(&stage).map_or_else(|why| mark(&why), |()| "draft".into()));
-    assert_eq!(
-        created,
-        [
-            "=", "=", "draft", "draft", "draft", "draft", "draft", "=", "=", "h"
-        ]
-    );
+    let created = CHANNEL.map(|stage| may_be_created(&stage).map_or_else(|why| mark(&why), |()| "draft".into()));
+    assert_eq!(created, ["=", "=", "draft", "draft", "draft", "draft", "draft", "=", "=", "h"]);
 }
 
 #[test]
@@ -157,11 +148,7 @@ fn whatever_is_set_is_read_back_as_the_same_class_and_asks_nothing_more() {
             for there in CHANNEL {
                 if let Decision::SetStatus(code) = to_channel(profile, &stage, &there, Some(40)) {
                     let after = ChannelStage::read(Some(code), None, Some(40));
-                    assert_eq!(
-                        mark(&to_channel(profile, &stage, &after, Some(40))),
-                        "=",
-                        "{stage:?} {there:?}"
-                    );
+                    assert_eq!(mark(&to_channel(profile, &stage, &after, Some(40))), "=", "{stage:?} {there:?}");
                     assert_eq!(mark(&to_pos(&after, &stage)), "=", "{stage:?} {there:?}");
                 }
             }
@@ -171,14 +158,10 @@ fn whatever_is_set_is_read_back_as_the_same_class_and_asks_nothing_more() {
 
 #[test]
 fn what_is_not_understood_is_named() {
-    let Decision::Hold { reason, .. } = to_pos(&ChannelStage::Unknown(Some(7)), &PosStage::Draft) else {
-        panic!()
-    };
+    let Decision::Hold { reason, .. } = to_pos(&ChannelStage::Unknown(Some(7)), &PosStage::Draft) else { panic!() };
     assert!(reason.contains('7') && reason.contains("returned_code"));
     let frozen = PosStage::Unknown("frozen".into());
-    let Err(Decision::Hold { reason, code }) = first_status(StatusProfile::TwoClass, &frozen) else {
-        panic!()
-    };
+    let Err(Decision::Hold { reason, code }) = first_status(StatusProfile::TwoClass, &frozen) else { panic!() };
     assert!(reason.contains("frozen"));
     assert_eq!(code, "unknown_status");
 }

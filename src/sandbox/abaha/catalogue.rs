@@ -72,11 +72,7 @@ impl Site {
             product.code = code;
         }
         self.read_product(&mut product, given)?;
-        if let Some(before) = self
-            .products
-            .get(&id)
-            .filter(|before| before.code != product.code)
-        {
+        if let Some(before) = self.products.get(&id).filter(|before| before.code != product.code) {
             if let Some(ids) = self.codes.get_mut(&before.code) {
                 ids.remove(&id);
             }
@@ -99,23 +95,17 @@ impl Site {
             }
             product.category = Some(category);
         }
-        for (field, target) in [
-            ("price", &mut product.price),
-            ("price_sale", &mut product.price_sale),
-        ] {
+        for (field, target) in [("price", &mut product.price), ("price_sale", &mut product.price_sale)] {
             if !given[field].is_null() {
-                *target = decimal(&given[field])
-                    .filter(|price| *price >= Decimal::ZERO)
-                    .ok_or("Giá không hợp lệ")?;
+                *target = decimal(&given[field]).filter(|price| *price >= Decimal::ZERO).ok_or("Giá không hợp lệ")?;
             }
         }
         if !given["quantity"].is_null() {
             product.quantity = signed(&given["quantity"]).ok_or("Số lượng không hợp lệ")?;
         }
         if !given["status"].is_null() {
-            product.status = signed(&given["status"])
-                .filter(|status| (0..=1).contains(status))
-                .ok_or("Trạng thái không hợp lệ")?;
+            product.status =
+                signed(&given["status"]).filter(|status| (0..=1).contains(status)).ok_or("Trạng thái không hợp lệ")?;
         }
         if let Some(description) = given["description"].as_str() {
             description.clone_into(&mut product.description);
@@ -134,13 +124,7 @@ impl Site {
         }
         let (id, now) = (self.next_id(700_001), self.clock.now());
         let name = text(&given["name"]).unwrap_or_default();
-        let customer = Customer {
-            id,
-            name,
-            tel,
-            created: now,
-            updated: now,
-        };
+        let customer = Customer { id, name, tel, created: now, updated: now };
         let body = self.customer_json(&customer);
         self.tels.insert(national(&customer.tel), id);
         self.customers.insert(id, customer);
@@ -153,11 +137,7 @@ impl Site {
         let id = whole(&given["id"]).unwrap_or_default();
         let clock = self.clock;
         let tel = text(&given["tel"]);
-        if let Some(other) = tel
-            .as_deref()
-            .and_then(|tel| self.customer_of(tel))
-            .filter(|other| other.id != id)
-        {
+        if let Some(other) = tel.as_deref().and_then(|tel| self.customer_of(tel)).filter(|other| other.id != id) {
             return Err(format!("Số điện thoại đã tồn tại ({})", other.id));
         }
         let customer = self.customers.get_mut(&id).ok_or("Khách hàng không tồn tại")?;

@@ -39,26 +39,10 @@ async fn handle(
     let mut pairs = form::pairs(parts.uri.query().unwrap_or_default());
     let token = form::get(&pairs, "token").map(str::to_owned);
     pairs.retain(|(key, _)| key != "token");
-    let query = pairs
-        .iter()
-        .map(|(key, value)| format!("{key}={}", form::encode(value)))
-        .collect::<Vec<_>>()
-        .join("&");
+    let query = pairs.iter().map(|(key, value)| format!("{key}={}", form::encode(value))).collect::<Vec<_>>().join("&");
     let writing = path.ends_with("/create") || path.ends_with("/update");
-    let request = Request {
-        api: Api::Abaha,
-        method,
-        path,
-        query,
-        headers: parts.headers,
-        body,
-        line,
-        writing,
-    };
-    gate::pass(inner, request, move |inner, request| {
-        answer(inner, request, token.as_deref())
-    })
-    .await
+    let request = Request { api: Api::Abaha, method, path, query, headers: parts.headers, body, line, writing };
+    gate::pass(inner, request, move |inner, request| answer(inner, request, token.as_deref())).await
 }
 
 fn answer(inner: &Inner, request: &Request, token: Option<&str>) -> Answer {
@@ -66,14 +50,9 @@ fn answer(inner: &Inner, request: &Request, token: Option<&str>) -> Answer {
         return Answer::html(405);
     }
     let body = form::body(request.header("content-type"), &request.body);
-    let token = token
-        .map(str::to_owned)
-        .or_else(|| body.as_ref().and_then(|body| text(&body["token"])));
+    let token = token.map(str::to_owned).or_else(|| body.as_ref().and_then(|body| text(&body["token"])));
     if token.as_deref() != Some(&inner.config.abaha_token) {
-        return Answer::json(
-            401,
-            &json!({"status": 401, "message": "Token không hợp lệ", "data": null}),
-        );
+        return Answer::json(401, &json!({"status": 401, "message": "Token không hợp lệ", "data": null}));
     }
     let Some(body) = body else {
         return refused("Dữ liệu không hợp lệ");
@@ -94,9 +73,7 @@ fn answer(inner: &Inner, request: &Request, token: Option<&str>) -> Answer {
 }
 
 fn outcome_id(body: &str) -> Option<u64> {
-    serde_json::from_str::<Value>(body)
-        .ok()
-        .and_then(|body| whole(&body["data"]["id"]))
+    serde_json::from_str::<Value>(body).ok().and_then(|body| whole(&body["data"]["id"]))
 }
 
 fn refused(message: &str) -> Answer {
@@ -108,53 +85,32 @@ fn work(site: &mut Site, path: &str, body: &Value) -> Option<Ruled<Value>> {
     let id = |made: Ruled<u64>| made.map(|id| json!({"id": id}));
     let wanted = whole(&body["id"]).unwrap_or_default();
     Some(match path {
-        "category/index" => Ok(page(
-            body,
-            &site
-                .categories
-                .values()
-                .map(|category| site.category_json(category))
-                .collect::<Vec<_>>(),
-        )),
+        "category/index" => {
+            Ok(page(body, &site.categories.values().map(|category| site.category_json(category)).collect::<Vec<_>>()))
+        }
         "category/create" => id(site.create_category(body)),
         "category/update" => id(site.update_category(body)),
         "product/index" => Ok(products(site, body)),
-        "product/detail" => found(
-            site.products
-                .get(&wanted)
-                .map(|product| site.product_json(product)),
-            "Sản phẩm không tồn tại",
-        ),
+        "product/detail" => {
+            found(site.products.get(&wanted).map(|product| site.product_json(product)), "Sản phẩm không tồn tại")
+        }
         "product/create" => id(site.create_product(body)),
         "product/update" => id(site.update_product(body)),
         "customer/index" => {
             let keyword = text(&body["keyword"]).unwrap_or_default().to_lowercase();
             let customers = site.customers.values().rev();
-            let customers = customers.filter(|customer| {
-                customer.name.to_lowercase().contains(&keyword) || customer.tel.contains(&keyword)
-            });
-            Ok(page(
-                body,
-                &customers
-                    .map(|customer| site.customer_json(customer))
-                    .collect::<Vec<_>>(),
-            ))
+            let customers = customers
+                .filter(|customer| customer.name.to_lowercase().contains(&keyword) || customer.tel.contains(&keyword));
+            Ok(page(body, &customers.map(|customer| site.customer_json(customer)).collect::<Vec<_>>()))
         }
         "customer/info" => {
             let tel = text(&body["tel"]).unwrap_or_default();
-            found(
-                site.customer_of(&tel)
-                    .map(|customer| site.customer_json(customer)),
-                "Khách hàng không tồn tại",
-            )
+            found(site.customer_of(&tel).map(|customer| site.customer_json(customer)), "Khách hàng không tồn tại")
         }
         "customer/create" => id(site.create_customer(body)),
         "customer/update" => id(site.update_customer(body)),
         "order/index" => Ok(orders(site, body)),
-        "order/detail" => found(
-            site.orders.get(&wanted).map(|order| site.order_json(order)),
-            "Đơn hàng không tồn tại",
-        ),
+        "order/detail" => found(site.orders.get(&wanted).map(|order| site.order_json(order)), "Đơn hàng không tồn tại"),
         "order/create" => id(site.create_order(body)),
         "order/update" => id(site.update_order(body)),
         _ => return None,
@@ -174,24 +130,14 @@ fn products(site: &Site, body: &Value) -> Value {
                 product.name.to_lowercase().contains(keyword) || product.code.to_lowercase().contains(keyword)
             })
     });
-    pick(body, &wanted.collect::<Vec<_>>(), |product| {
-        site.product_json(product)
-    })
+    pick(body, &wanted.collect::<Vec<_>>(), |product| site.product_json(product))
 }
 
 fn orders(site: &Site, body: &Value) -> Value {
-    let (id, customer, status) = (
-        whole(&body["id"]),
-        whole(&body["customer_id"]),
-        signed(&body["status"]),
-    );
+    let (id, customer, status) = (whole(&body["id"]), whole(&body["customer_id"]), signed(&body["status"]));
     let time = |field: &str| text(&body[field]).and_then(|time| parse(&time));
     // A bare date as the end means all of that day.
-    let day = if text(&body["created_to"]).is_some_and(|time| time.len() == 10) {
-        86_399
-    } else {
-        0
-    };
+    let day = if text(&body["created_to"]).is_some_and(|time| time.len() == 10) { 86_399 } else { 0 };
     let (from, to) = (time("created_from"), time("created_to").map(|to| to + day));
     let wanted = site.orders.values().filter(|order| {
         id.is_none_or(|id| order.id == id)

@@ -91,19 +91,11 @@ impl Site {
     pub fn add_order(&mut self, given: &Value) -> Ruled<u64> {
         let lines = self.read_lines(&given["product_items"])?;
         let (id, now) = (self.next_id(900_001), self.clock.now());
-        let created = text(&given["created_at"])
-            .and_then(|time| parse(&time))
-            .unwrap_or(now);
+        let created = text(&given["created_at"]).and_then(|time| parse(&time)).unwrap_or(now);
         let tel = text(&given["tel"]).unwrap_or_default();
-        let customer = self
-            .customer_of(&tel)
-            .map(|customer| (customer.id, customer.name.clone()));
+        let customer = self.customer_of(&tel).map(|customer| (customer.id, customer.name.clone()));
         let kept = |field: &str| {
-            if self.keeps_pos_id {
-                given[field].clone()
-            } else {
-                Value::Null
-            }
+            if self.keeps_pos_id { given[field].clone() } else { Value::Null }
         };
         let order = Order {
             id,
@@ -116,9 +108,7 @@ impl Site {
             discount_name: text(&given["discount"]["name"]).unwrap_or_default(),
             fee: decimal(&given["fee"]["price"]).unwrap_or_default(),
             fee_name: text(&given["fee"]["name"]).unwrap_or_default(),
-            name: text(&given["name"])
-                .or_else(|| customer.as_ref().map(|(_, name)| name.clone()))
-                .unwrap_or_default(),
+            name: text(&given["name"]).or_else(|| customer.as_ref().map(|(_, name)| name.clone())).unwrap_or_default(),
             customer: customer.map(|(id, _)| id),
             tel,
             note: text(&given["user_note"]).unwrap_or_default(),
@@ -175,11 +165,7 @@ impl Site {
 
     /// Tells an order as changed, whether it has or not.
     pub fn tell_order(&mut self, id: u64) -> Ruled<()> {
-        let body = self
-            .orders
-            .get(&id)
-            .map(|order| self.order_json(order))
-            .ok_or("Đơn hàng không tồn tại")?;
+        let body = self.orders.get(&id).map(|order| self.order_json(order)).ok_or("Đơn hàng không tồn tại")?;
         self.tell("order.updated", id, body);
         Ok(())
     }
@@ -191,19 +177,11 @@ impl Site {
             let quantity = decimal(&line["quantity"])
                 .filter(|quantity| *quantity > Decimal::ZERO)
                 .ok_or("Số lượng không hợp lệ")?;
-            let name = text(&line["name"])
-                .or_else(|| product.map(|product| product.name.clone()))
-                .unwrap_or_default();
+            let name = text(&line["name"]).or_else(|| product.map(|product| product.name.clone())).unwrap_or_default();
             let price = decimal(&line["price"])
                 .or_else(|| product.map(|product| product.price_sale))
                 .ok_or("Giá không hợp lệ")?;
-            Ok(OrderLine {
-                product: product.map(|product| product.id),
-                code,
-                name,
-                quantity,
-                price,
-            })
+            Ok(OrderLine { product: product.map(|product| product.id), code, name, quantity, price })
         });
         read.collect()
     }

@@ -31,22 +31,13 @@ impl<'a> Abaha<'a> {
 
     fn products_where(self, wanted: impl Fn(&Product) -> bool) -> Vec<Value> {
         self.read(|site| {
-            site.products
-                .values()
-                .filter(|product| wanted(product))
-                .map(|product| site.product_json(product))
-                .collect()
+            site.products.values().filter(|product| wanted(product)).map(|product| site.product_json(product)).collect()
         })
     }
 
     /// All categories.
     pub fn categories(&self) -> Vec<Value> {
-        self.read(|site| {
-            site.categories
-                .values()
-                .map(|category| site.category_json(category))
-                .collect()
-        })
+        self.read(|site| site.categories.values().map(|category| site.category_json(category)).collect())
     }
 
     /// All products, oldest first.
@@ -61,12 +52,7 @@ impl<'a> Abaha<'a> {
 
     /// All customers, oldest first.
     pub fn customers(&self) -> Vec<Value> {
-        self.read(|site| {
-            site.customers
-                .values()
-                .map(|customer| site.customer_json(customer))
-                .collect()
-        })
+        self.read(|site| site.customers.values().map(|customer| site.customer_json(customer)).collect())
     }
 
     /// The customer with this phone, however it is written.
@@ -88,10 +74,7 @@ impl<'a> Abaha<'a> {
     pub fn orders_by_pos_id(&self, pos_id: u64) -> Vec<Value> {
         let text = pos_id.to_string();
         let carries = |value: &Value| value.as_u64() == Some(pos_id) || value.as_str() == Some(&text);
-        self.orders()
-            .into_iter()
-            .filter(|order| carries(&order["pos_id"]))
-            .collect()
+        self.orders().into_iter().filter(|order| carries(&order["pos_id"])).collect()
     }
 
     /// Makes a customer.
@@ -106,13 +89,7 @@ impl<'a> Abaha<'a> {
     ///
     /// # Errors
     /// What Abaha says.
-    pub fn add_product(
-        &self,
-        code: &str,
-        name: &str,
-        price: impl Into<Decimal>,
-        stock: i64,
-    ) -> Result<u64, String> {
+    pub fn add_product(&self, code: &str, name: &str, price: impl Into<Decimal>, stock: i64) -> Result<u64, String> {
         let price = number(price.into());
         let given = json!({"name": name, "price": price, "price_sale": price, "quantity": stock});
         self.change(|site| site.add_product(code.to_owned(), &given))
@@ -170,10 +147,7 @@ impl<'a> Abaha<'a> {
     /// # Errors
     /// When there is no such order, or a quantity is not positive.
     pub fn change_lines(&self, id: u64, lines: &[(String, Decimal, Decimal)]) -> Result<(), String> {
-        let order = PlaceAbahaOrder {
-            lines: lines.to_vec(),
-            ..PlaceAbahaOrder::default()
-        };
+        let order = PlaceAbahaOrder { lines: lines.to_vec(), ..PlaceAbahaOrder::default() };
         self.change(|site| site.change_lines(id, &order.written()["product_items"]))
     }
 

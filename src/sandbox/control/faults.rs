@@ -42,27 +42,11 @@ pub(super) fn add(faults: &Faults, body: &Value) -> Result<(), String> {
     let (skip, times) = (count(body, "skip", 0)?, count(body, "times", 1)?);
     if let Some(topic) = body["topic"].as_str() {
         let effect = webhook_effect(body)?;
-        faults.webhook(WebhookFault {
-            api,
-            topic: topic.to_owned(),
-            skip,
-            times,
-            effect,
-        });
+        faults.webhook(WebhookFault { api, topic: topic.to_owned(), skip, times, effect });
     } else {
-        let (method, path) = (
-            text(&body["method"]),
-            body["path"].as_str().unwrap_or_default().to_owned(),
-        );
+        let (method, path) = (text(&body["method"]), body["path"].as_str().unwrap_or_default().to_owned());
         let effect = api_effect(body)?;
-        faults.api(ApiFault {
-            api,
-            method,
-            path,
-            skip,
-            times,
-            effect,
-        });
+        faults.api(ApiFault { api, method, path, skip, times, effect });
     }
     Ok(())
 }
@@ -70,10 +54,7 @@ pub(super) fn add(faults: &Faults, body: &Value) -> Result<(), String> {
 fn api_effect(body: &Value) -> Result<ApiEffect, String> {
     let word = body["effect"].as_str().unwrap_or_default();
     Ok(match word {
-        "status" => ApiEffect::Status {
-            code: status(body)?,
-            retry_after: whole(&body["retry_after"]),
-        },
+        "status" => ApiEffect::Status { code: status(body)?, retry_after: whole(&body["retry_after"]) },
         "reset_before" => ApiEffect::ResetBefore,
         "work_then_reset" => ApiEffect::WorkThenReset,
         "work_then_hang" => ApiEffect::WorkThenHang(time(body)?),
@@ -129,12 +110,9 @@ fn count(body: &Value, field: &str, usual: u32) -> Result<u32, String> {
 
 fn status(body: &Value) -> Result<u16, String> {
     let code = whole(&body["code"]).and_then(|code| u16::try_from(code).ok());
-    code.filter(|code| (200..600).contains(code))
-        .ok_or_else(|| "code must be an HTTP status".into())
+    code.filter(|code| (200..600).contains(code)).ok_or_else(|| "code must be an HTTP status".into())
 }
 
 fn time(body: &Value) -> Result<Duration, String> {
-    whole(&body["ms"])
-        .map(Duration::from_millis)
-        .ok_or_else(|| "ms must be a whole number".into())
+    whole(&body["ms"]).map(Duration::from_millis).ok_or_else(|| "ms must be a whole number".into())
 }

@@ -36,14 +36,8 @@ impl Shop {
             (None, Some(name)) => Some(self.category_named(&name)),
             (None, None) => None,
         };
-        let listed = given["variants"]
-            .as_array()
-            .cloned()
-            .unwrap_or_else(|| vec![json!({})]);
-        let variants = listed
-            .iter()
-            .map(|variant| self.read_variant(variant))
-            .collect::<Ruled<Vec<_>>>()?;
+        let listed = given["variants"].as_array().cloned().unwrap_or_else(|| vec![json!({})]);
+        let variants = listed.iter().map(|variant| self.read_variant(variant)).collect::<Ruled<Vec<_>>>()?;
         let id = self.make_product(&name, category, variants)?;
         if let Some(product) = self.products.get_mut(&id) {
             product.active = given["status"] != "inactive" && given["active"] != false;
@@ -56,34 +50,20 @@ impl Shop {
     }
 
     /// Makes a product; nothing is told yet.
-    pub fn make_product(
-        &mut self,
-        name: &str,
-        category: Option<u64>,
-        variants: Vec<NewVariant>,
-    ) -> Ruled<u64> {
+    pub fn make_product(&mut self, name: &str, category: Option<u64>, variants: Vec<NewVariant>) -> Ruled<u64> {
         for (index, variant) in variants.iter().enumerate() {
             if let Some(sku) = &variant.sku
                 && (self.skus.contains_key(sku)
-                    || variants[..index]
-                        .iter()
-                        .any(|other| other.sku.as_ref() == Some(sku)))
+                    || variants[..index].iter().any(|other| other.sku.as_ref() == Some(sku)))
             {
-                return Err(Refusal::field(
-                    "phiên bản sản phẩm",
-                    format!("Mã {sku} đã trùng "),
-                ));
+                return Err(Refusal::field("phiên bản sản phẩm", format!("Mã {sku} đã trùng ")));
             }
         }
         let (id, now) = (self.next_id("product"), self.clock.now());
         let single = variants.len() == 1;
         let mut made = Vec::new();
         for new in variants {
-            let full = if single {
-                name.to_owned()
-            } else {
-                format!("{name} - {}", new.option)
-            };
+            let full = if single { name.to_owned() } else { format!("{name} - {}", new.option) };
             made.push(self.make_variant(id, new, &full));
         }
         let product = Product {
@@ -125,11 +105,7 @@ impl Shop {
             committed: Decimal::ZERO,
         };
         let stock = match new.kind {
-            Kind::Plain => self
-                .locations()
-                .into_iter()
-                .map(|location| (location, at(location)))
-                .collect(),
+            Kind::Plain => self.locations().into_iter().map(|location| (location, at(location))).collect(),
             Kind::Pack { .. } | Kind::Combo(_) => BTreeMap::new(),
         };
         Variant {
@@ -160,11 +136,8 @@ impl Shop {
     fn read_variant(&self, given: &Value) -> Ruled<NewVariant> {
         let component = |item: &Value| {
             let named = item["sku"].as_str().and_then(|sku| self.skus.get(sku).copied());
-            let id = whole(&item["variant_id"])
-                .or(named)
-                .filter(|id| self.homes.contains_key(id));
-            let id =
-                id.ok_or_else(|| Refusal::field("composite_items", "Phiên bản sản phẩm không tồn tại"))?;
+            let id = whole(&item["variant_id"]).or(named).filter(|id| self.homes.contains_key(id));
+            let id = id.ok_or_else(|| Refusal::field("composite_items", "Phiên bản sản phẩm không tồn tại"))?;
             Ok((id, decimal(&item["quantity"]).unwrap_or(Decimal::ONE)))
         };
         let kind = if given["pack"].is_object() {
@@ -177,12 +150,8 @@ impl Shop {
         };
         let mut stock = BTreeMap::new();
         for (location, amount) in given["stock"].as_object().into_iter().flatten() {
-            let location = location
-                .parse()
-                .ok()
-                .filter(|id| self.has_setting("locations", *id));
-            let location =
-                location.ok_or_else(|| Refusal::field("location_id", "Chi nhánh không tồn tại"))?;
+            let location = location.parse().ok().filter(|id| self.has_setting("locations", *id));
+            let location = location.ok_or_else(|| Refusal::field("location_id", "Chi nhánh không tồn tại"))?;
             stock.insert(location, decimal(amount).unwrap_or_default());
         }
         Ok(NewVariant {
@@ -213,11 +182,8 @@ impl Shop {
         product.tags = text(&given["tags"]);
         product.description = text(&given["description"]);
         for variant in &mut product.variants {
-            let written = given["variants"]
-                .as_array()
-                .into_iter()
-                .flatten()
-                .find(|item| whole(&item["id"]) == Some(variant.id));
+            let written =
+                given["variants"].as_array().into_iter().flatten().find(|item| whole(&item["id"]) == Some(variant.id));
             let Some(written) = written else { continue };
             self.skus.remove(&variant.sku);
             variant.sku = written["sku"].as_str().unwrap_or_default().to_owned();
@@ -234,11 +200,7 @@ impl Shop {
         let Some(product) = self.products.get(&id) else {
             return;
         };
-        let own = differences(
-            &self.plain_product_json(product),
-            given,
-            &["variants", "modified_on", "options"],
-        );
+        let own = differences(&self.plain_product_json(product), given, &["variants", "modified_on", "options"]);
         let parts: Vec<Map<String, Value>> = product
             .variants
             .iter()
@@ -292,15 +254,7 @@ impl Shop {
             return category.id;
         }
         let (id, now) = (self.next_id("category"), self.clock.now());
-        self.categories.insert(
-            id,
-            Category {
-                id,
-                name: name.to_owned(),
-                created: now,
-                modified: now,
-            },
-        );
+        self.categories.insert(id, Category { id, name: name.to_owned(), created: now, modified: now });
         id
     }
 
@@ -310,12 +264,8 @@ impl Shop {
         let category = self.categories.get_mut(&id).ok_or_else(Refusal::no_object)?;
         name.clone_into(&mut category.name);
         category.modified = clock.after(category.modified);
-        let with: Vec<u64> = self
-            .products
-            .values()
-            .filter(|product| product.category == Some(id))
-            .map(|product| product.id)
-            .collect();
+        let with: Vec<u64> =
+            self.products.values().filter(|product| product.category == Some(id)).map(|product| product.id).collect();
         for product in with {
             self.touch_product(product);
         }
@@ -332,18 +282,13 @@ fn read_back(variant: &mut Variant, written: &Value) {
     variant.retail = decimal(&written["variant_retail_price"]);
     variant.wholesale = decimal(&written["variant_whole_price"]);
     variant.import = decimal(&written["variant_import_price"]);
-    let Some(listed) = written["inventories"]
-        .as_array()
-        .filter(|_| variant.kind == Kind::Plain)
-    else {
+    let Some(listed) = written["inventories"].as_array().filter(|_| variant.kind == Kind::Plain) else {
         return;
     };
     let read = listed.iter().filter_map(|item| {
         let location = whole(&item["location_id"])?;
-        let stock = Stock {
-            on_hand: decimal(&item["on_hand"])?,
-            committed: decimal(&item["committed"]).unwrap_or_default(),
-        };
+        let stock =
+            Stock { on_hand: decimal(&item["on_hand"])?, committed: decimal(&item["committed"]).unwrap_or_default() };
         Some((location, stock))
     });
     variant.stock = read.collect();

@@ -20,15 +20,11 @@ impl Shop {
             .lines
             .iter()
             .filter_map(|line| {
-                let left = line.quantity
-                    - order.line_in_parcels(line.id, |parcel| parcel.status != ParcelStatus::Cancelled);
+                let left =
+                    line.quantity - order.line_in_parcels(line.id, |parcel| parcel.status != ParcelStatus::Cancelled);
                 let asked = wanted.map(|list| {
-                    let of_line = list
-                        .iter()
-                        .filter(|item| whole(&item["order_line_item_id"]) == Some(line.id));
-                    of_line
-                        .filter_map(|item| decimal(&item["quantity"]))
-                        .sum::<Decimal>()
+                    let of_line = list.iter().filter(|item| whole(&item["order_line_item_id"]) == Some(line.id));
+                    of_line.filter_map(|item| decimal(&item["quantity"])).sum::<Decimal>()
                 });
                 let quantity = asked.unwrap_or(left).min(left);
                 (quantity > Decimal::ZERO).then_some((line.id, quantity))
@@ -99,29 +95,17 @@ impl Shop {
 
     /// The parcels of an order in a state.
     pub fn parcels_in(&self, id: u64, status: ParcelStatus) -> Ruled<Vec<u64>> {
-        Ok(self
-            .order(id)?
-            .parcels
-            .iter()
-            .filter(|parcel| parcel.status == status)
-            .map(|parcel| parcel.id)
-            .collect())
+        Ok(self.order(id)?.parcels.iter().filter(|parcel| parcel.status == status).map(|parcel| parcel.id).collect())
     }
 
     fn parcel(&self, id: u64, parcel: u64) -> Ruled<&Parcel> {
-        self.open_order(id)?
-            .parcels
-            .iter()
-            .find(|found| found.id == parcel)
-            .ok_or_else(Refusal::no_object)
+        self.open_order(id)?.parcels.iter().find(|found| found.id == parcel).ok_or_else(Refusal::no_object)
     }
 
     fn set_parcel(&mut self, id: u64, parcel: u64, status: ParcelStatus) {
         let now = self.clock.now();
-        let found = self
-            .orders
-            .get_mut(&id)
-            .and_then(|order| order.parcels.iter_mut().find(|found| found.id == parcel));
+        let found =
+            self.orders.get_mut(&id).and_then(|order| order.parcels.iter_mut().find(|found| found.id == parcel));
         if let Some(found) = found {
             found.status = status;
             found.modified = now;
@@ -134,10 +118,6 @@ impl Shop {
     }
 
     fn move_parcel(&mut self, id: u64, parcel: u64, work: impl Fn(&mut Stock, Decimal)) {
-        self.move_order(
-            id,
-            |order, line| order.line_in_parcels(line.0, |found| found.id == parcel),
-            work,
-        );
+        self.move_order(id, |order, line| order.line_in_parcels(line.0, |found| found.id == parcel), work);
     }
 }

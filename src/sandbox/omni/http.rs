@@ -43,24 +43,9 @@ async fn handle(
     let query = parts.uri.query().unwrap_or_default().to_owned();
     let known = parts.uri.path().starts_with("/admin/");
     let writing = method != "GET";
-    let request = Request {
-        api: Api::Omni,
-        method,
-        path,
-        query,
-        headers: parts.headers,
-        body,
-        line,
-        writing,
-    };
-    gate::pass(inner, request, move |inner, request| {
-        if known {
-            admin(inner, request)
-        } else {
-            Answer::html(404)
-        }
-    })
-    .await
+    let request = Request { api: Api::Omni, method, path, query, headers: parts.headers, body, line, writing };
+    gate::pass(inner, request, move |inner, request| if known { admin(inner, request) } else { Answer::html(404) })
+        .await
 }
 
 /// Everything under `/admin/`.
@@ -71,11 +56,7 @@ fn admin(inner: &Inner, request: &Request) -> Answer {
         _ => {}
     }
     let current = request.header("x-sapo-access-token");
-    let token = if current.is_empty() {
-        request.header("x-bizweb-access-token")
-    } else {
-        current
-    };
+    let token = if current.is_empty() { request.header("x-bizweb-access-token") } else { current };
     if token != inner.config.access_token {
         return refused(&Refusal::message(
             401,
@@ -84,10 +65,7 @@ fn admin(inner: &Inner, request: &Request) -> Answer {
     }
     let (outcome, changes) = inner.with_shop(|shop| work(shop, request));
     let mut answer = match outcome {
-        Ok(Done { status, body, object }) => Answer {
-            object_id: object,
-            ..Answer::json(status, &body)
-        },
+        Ok(Done { status, body, object }) => Answer { object_id: object, ..Answer::json(status, &body) },
         Err(Refused::Html) => Answer::html(404),
         Err(Refused::Rule(refusal)) => refused(&refusal),
     };
@@ -124,20 +102,12 @@ impl From<Refusal> for Refused {
 /// A plain answer.
 #[allow(clippy::unnecessary_wraps, reason = "the last word of every branch")]
 pub(super) fn ok(body: Value) -> Result<Done, Refused> {
-    Ok(Done {
-        status: 200,
-        body,
-        object: None,
-    })
+    Ok(Done { status: 200, body, object: None })
 }
 
 #[allow(clippy::unnecessary_wraps, reason = "the last word of every branch")]
 fn created(body: Value, object: u64) -> Result<Done, Refused> {
-    Ok(Done {
-        status: 201,
-        body,
-        object: Some(object),
-    })
+    Ok(Done { status: 201, body, object: Some(object) })
 }
 
 fn work(shop: &mut Shop, request: &Request) -> Result<Done, Refused> {
@@ -157,20 +127,13 @@ fn work(shop: &mut Shop, request: &Request) -> Result<Done, Refused> {
         }
         _ => {}
     }
-    let location = request
-        .header("x-sapo-locationid")
-        .parse()
-        .ok()
-        .filter(|id| shop.has_setting("locations", *id));
+    let location = request.header("x-sapo-locationid").parse().ok().filter(|id| shop.has_setting("locations", *id));
     let location = location.ok_or_else(|| Refusal::field("location_id", "Chi nhánh không tồn tại"));
     match (request.method.as_str(), parts.as_slice()) {
         ("POST", ["customers"]) => {
             location?;
             let id = shop.post_customer(&body)?;
-            let customer = shop
-                .customers
-                .get(&id)
-                .map(|customer| shop.customer_json(customer));
+            let customer = shop.customers.get(&id).map(|customer| shop.customer_json(customer));
             created(json!({"customer": customer}), id)
         }
         ("POST", ["orders"]) => {
@@ -233,33 +196,22 @@ fn order_step(shop: &mut Shop, id: u64, step: &[&str], body: &Value) -> Result<D
 
 #[allow(clippy::unnecessary_wraps, reason = "the last word of every branch")]
 fn order_done(shop: &Shop, id: u64) -> Result<Done, Refused> {
-    Ok(Done {
-        status: 200,
-        body: json!({"order": shop.order_json(id)}),
-        object: Some(id),
-    })
+    Ok(Done { status: 200, body: json!({"order": shop.order_json(id)}), object: Some(id) })
 }
 
 fn parcel_of(shop: &Shop, id: u64, parcel: u64) -> Ruled<Value> {
     let order = shop.order(id)?;
-    let found = order
-        .parcels
-        .iter()
-        .find(|found| found.id == parcel)
-        .ok_or_else(Refusal::no_object)?;
+    let found = order.parcels.iter().find(|found| found.id == parcel).ok_or_else(Refusal::no_object)?;
     Ok(parcel_json(shop.tenant, order, found))
 }
 
 fn register(shop: &mut Shop, body: &Value) -> Result<Done, Refused> {
-    let given = if body["webhook"].is_object() {
-        &body["webhook"]
-    } else {
-        body
-    };
+    let given = if body["webhook"].is_object() { &body["webhook"] } else { body };
     let topic = text(&given["topic"]).ok_or_else(|| Refusal::field("topic", "may not be empty"))?;
     let address = text(&given["address"]).ok_or_else(|| Refusal::field("address", "may not be empty"))?;
     let (id, now) = (shop.next_id("webhook"), iso(shop.clock.now()));
-    let webhook = json!({"id": id, "topic": topic, "address": address, "format": "json", "created_on": now, "modified_on": now});
+    let webhook =
+        json!({"id": id, "topic": topic, "address": address, "format": "json", "created_on": now, "modified_on": now});
     shop.webhooks.insert(id, webhook.clone());
     created(json!({"webhook": webhook}), id)
 }

@@ -13,8 +13,7 @@ const CANCELLED: &str = "Đơn hàng đã bị hủy";
 const FINALIZED: &str = "Đơn hàng đã được xác nhận rồi";
 const FINISHED: &str = "Đơn hàng đã ở trạng thái ngừng thao tác";
 const DRAFT_CANNOT_FINISH: &str = "Không thể kết thúc đơn hàng đang ở trạng thái 'đặt hàng'";
-const DELIVERED: &str =
-    "Gói hàng đã giao thành công thì không thể hủy. Nếu muốn hoàn lại, hãy tạo phiếu trả hàng";
+const DELIVERED: &str = "Gói hàng đã giao thành công thì không thể hủy. Nếu muốn hoàn lại, hãy tạo phiếu trả hàng";
 
 impl Shop {
     /// An order by its id.
@@ -56,11 +55,7 @@ impl Shop {
     /// Cancels an order that has not been delivered; its units come back.
     pub fn cancel(&mut self, id: u64) -> Ruled<()> {
         let order = self.open_order(id)?;
-        if let Some(parcel) = order
-            .parcels
-            .iter()
-            .find(|parcel| parcel.status == ParcelStatus::Received)
-        {
+        if let Some(parcel) = order.parcels.iter().find(|parcel| parcel.status == ParcelStatus::Received) {
             return Err(delivered(parcel));
         }
         if order.status != Status::Draft {
@@ -105,13 +100,8 @@ impl Shop {
     pub fn post_prepayment(&mut self, id: u64, body: &Value) -> Ruled<Prepayment> {
         self.open_order(id)?;
         let given = &body["prepayment"];
-        if !whole(&given["payment_method_id"])
-            .is_some_and(|method| self.has_setting("payment_methods", method))
-        {
-            return Err(Refusal::field(
-                "payment_method",
-                "Phương thức thanh toán không tồn tại",
-            ));
+        if !whole(&given["payment_method_id"]).is_some_and(|method| self.has_setting("payment_methods", method)) {
+            return Err(Refusal::field("payment_method", "Phương thức thanh toán không tồn tại"));
         }
         let amount = decimal(&given["amount"]).filter(|amount| *amount > Decimal::ZERO);
         let amount = amount.ok_or_else(|| Refusal::field("amount", "must be greater than 0"))?;
@@ -122,23 +112,14 @@ impl Shop {
             amount,
             reference: text(&given["reference"]),
             note: text(&given["note"]),
-            paid_on: text(&given["paid_on"])
-                .and_then(|time| parse(&time))
-                .unwrap_or(now),
+            paid_on: text(&given["paid_on"]).and_then(|time| parse(&time)).unwrap_or(now),
             created: now,
         };
         if let Some(order) = self.orders.get_mut(&id) {
             order.prepayments.push(payment.clone());
         }
         let paid = self.order(id)?.payment_word() == "paid";
-        self.order_changed(
-            id,
-            if paid {
-                &["orders/paid"]
-            } else {
-                &["orders/partial_paid"]
-            },
-        );
+        self.order_changed(id, if paid { &["orders/paid"] } else { &["orders/partial_paid"] });
         Ok(payment)
     }
 
@@ -148,10 +129,7 @@ impl Shop {
         for (line, quantity) in &items {
             let out = order.line_in_parcels(*line, Parcel::is_out) - order.line_returned(*line);
             if *quantity <= Decimal::ZERO || *quantity > out {
-                return Err(Refusal::field(
-                    "return_line_items",
-                    "Số lượng trả vượt quá số lượng đã giao",
-                ));
+                return Err(Refusal::field("return_line_items", "Số lượng trả vượt quá số lượng đã giao"));
             }
         }
         if items.is_empty() {
@@ -160,28 +138,15 @@ impl Shop {
         let given = items.clone();
         self.move_order(
             id,
-            |_, line| {
-                given
-                    .iter()
-                    .filter(|(id, _)| *id == line.0)
-                    .map(|(_, quantity)| quantity)
-                    .sum()
-            },
+            |_, line| given.iter().filter(|(id, _)| *id == line.0).map(|(_, quantity)| quantity).sum(),
             |stock, amount| stock.on_hand += amount,
         );
         let (slip, now) = (self.next_id("return"), self.clock.now());
         if let Some(order) = self.orders.get_mut(&id) {
-            order.returns.push(OrderReturn {
-                id: slip,
-                items,
-                created: now,
-            });
+            order.returns.push(OrderReturn { id: slip, items, created: now });
         }
         self.order_changed(id, &[]);
-        let body = self
-            .order(id)
-            .ok()
-            .and_then(|order| Some(return_json(order, order.returns.last()?)));
+        let body = self.order(id).ok().and_then(|order| Some(return_json(order, order.returns.last()?)));
         self.tell("order_returns/create", slip, body.unwrap_or_default());
         Ok(slip)
     }
@@ -195,10 +160,8 @@ impl Shop {
     ) {
         let Some(order) = self.orders.get(&id) else { return };
         let location = order.location;
-        let moves = order
-            .lines
-            .iter()
-            .filter_map(|line| Some((line.variant?, amount(order, (line.id, line.quantity)))));
+        let moves =
+            order.lines.iter().filter_map(|line| Some((line.variant?, amount(order, (line.id, line.quantity)))));
         let moves: Vec<(u64, Decimal)> = moves.filter(|(_, amount)| !amount.is_zero()).collect();
         for (variant, amount) in moves {
             self.move_parts(variant, amount, location, &work);

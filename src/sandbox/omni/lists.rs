@@ -21,14 +21,12 @@ impl Query {
 
     /// Whether the parameter `ids` names this id, or is absent.
     pub fn names(&self, id: u64) -> bool {
-        self.get("ids")
-            .is_none_or(|ids| ids.split(',').any(|wanted| wanted.trim().parse() == Ok(id)))
+        self.get("ids").is_none_or(|ids| ids.split(',').any(|wanted| wanted.trim().parse() == Ok(id)))
     }
 
     /// Whether a comma list has this word, or is absent.
     pub fn allows(&self, name: &str, word: &str) -> bool {
-        self.get(name)
-            .is_none_or(|list| list.split(',').any(|wanted| wanted.trim() == word))
+        self.get(name).is_none_or(|list| list.split(',').any(|wanted| wanted.trim() == word))
     }
 
     /// Whether times lie within `created_on_` and `modified_on_` `min` and `max`, all inclusive.
@@ -50,19 +48,10 @@ impl Query {
 
     /// One page of ids, and the list's metadata.
     pub fn page<T: Copy>(&self, found: &[T], max: usize) -> (Vec<T>, Value) {
-        let number = |name: &str, default: usize| {
-            self.get(name)
-                .and_then(|text| text.parse().ok())
-                .unwrap_or(default)
-                .max(1)
-        };
+        let number =
+            |name: &str, default: usize| self.get(name).and_then(|text| text.parse().ok()).unwrap_or(default).max(1);
         let (page, limit) = (number("page", 1), number("limit", 20).min(max));
-        let items = found
-            .iter()
-            .copied()
-            .skip((page - 1).saturating_mul(limit))
-            .take(limit)
-            .collect();
+        let items = found.iter().copied().skip((page - 1).saturating_mul(limit)).take(limit).collect();
         (items, json!({"total": found.len(), "page": page, "limit": limit}))
     }
 }

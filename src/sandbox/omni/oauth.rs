@@ -19,10 +19,7 @@ pub(super) fn authorize(inner: &Inner, request: &Request) -> Answer {
     };
     let now = inner.clock.now();
     let number = inner.shop().next_id("code");
-    let code = hex_signature(
-        &inner.config.webhook_secret,
-        format!("{now}{number}{redirect}").as_bytes(),
-    );
+    let code = hex_signature(&inner.config.webhook_secret, format!("{now}{number}{redirect}").as_bytes());
     let mut pairs = vec![
         ("code", code[..32].to_owned()),
         ("store", format!("{}.mysapogo.com", inner.config.alias)),
@@ -30,23 +27,13 @@ pub(super) fn authorize(inner: &Inner, request: &Request) -> Answer {
     ];
     pairs.extend(query.get("state").map(|state| ("state", state.to_owned())));
     pairs.sort();
-    let signed: Vec<String> = pairs
-        .iter()
-        .map(|(key, value)| format!("{key}={}", value.replace('%', "%25").replace('&', "%26")))
-        .collect();
-    pairs.push((
-        "hmac",
-        hex_signature(&inner.config.webhook_secret, signed.join("&").as_bytes()),
-    ));
-    let written: Vec<String> = pairs
-        .iter()
-        .map(|(key, value)| format!("{key}={}", form::encode(value)))
-        .collect();
+    let signed: Vec<String> =
+        pairs.iter().map(|(key, value)| format!("{key}={}", value.replace('%', "%25").replace('&', "%26"))).collect();
+    pairs.push(("hmac", hex_signature(&inner.config.webhook_secret, signed.join("&").as_bytes())));
+    let written: Vec<String> = pairs.iter().map(|(key, value)| format!("{key}={}", form::encode(value))).collect();
     let mark = if redirect.contains('?') { '&' } else { '?' };
     let mut answer = Answer::html(302);
-    answer
-        .headers
-        .push(("location", format!("{redirect}{mark}{}", written.join("&"))));
+    answer.headers.push(("location", format!("{redirect}{mark}{}", written.join("&"))));
     answer
 }
 
@@ -54,8 +41,7 @@ pub(super) fn authorize(inner: &Inner, request: &Request) -> Answer {
 pub(super) fn access_token(inner: &Inner, request: &Request) -> Answer {
     let body = form::body(request.header("content-type"), &request.body).unwrap_or_default();
     let code = text(&body["code"]);
-    let known =
-        text(&body["client_id"]).is_some() && body["client_secret"] == inner.config.webhook_secret.as_str();
+    let known = text(&body["client_id"]).is_some() && body["client_secret"] == inner.config.webhook_secret.as_str();
     if known && code.is_some_and(|code| inner.shop().used_codes.insert(code)) {
         return Answer::json(200, &json!({"access_token": inner.config.access_token}));
     }

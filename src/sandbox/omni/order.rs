@@ -144,10 +144,7 @@ impl Order {
         if self.tax_treatment != "exclusive" {
             return Decimal::ZERO;
         }
-        self.lines
-            .iter()
-            .map(|line| (line.amount() * line.tax_rate / Decimal::ONE_HUNDRED).round())
-            .sum()
+        self.lines.iter().map(|line| (line.amount() * line.tax_rate / Decimal::ONE_HUNDRED).round()).sum()
     }
 
     /// What the customer owes: lines less discount, plus fee and tax.
@@ -178,33 +175,19 @@ impl Order {
 
     /// What of one line is in parcels that match.
     pub fn line_in_parcels(&self, line: u64, wanted: impl Fn(&Parcel) -> bool) -> Decimal {
-        let items = self
-            .parcels
-            .iter()
-            .filter(|parcel| wanted(parcel))
-            .flat_map(|parcel| &parcel.items);
-        items
-            .filter(|(id, _)| *id == line)
-            .map(|(_, quantity)| quantity)
-            .sum()
+        let items = self.parcels.iter().filter(|parcel| wanted(parcel)).flat_map(|parcel| &parcel.items);
+        items.filter(|(id, _)| *id == line).map(|(_, quantity)| quantity).sum()
     }
 
     /// What has come back of one line.
     pub fn line_returned(&self, line: u64) -> Decimal {
         let items = self.returns.iter().flat_map(|slip| &slip.items);
-        items
-            .filter(|(id, _)| *id == line)
-            .map(|(_, quantity)| quantity)
-            .sum()
+        items.filter(|(id, _)| *id == line).map(|(_, quantity)| quantity).sum()
     }
 
     /// What has come back.
     pub fn returned(&self) -> Decimal {
-        self.returns
-            .iter()
-            .flat_map(|slip| &slip.items)
-            .map(|(_, quantity)| quantity)
-            .sum()
+        self.returns.iter().flat_map(|slip| &slip.items).map(|(_, quantity)| quantity).sum()
     }
 
     /// Whether everything has reached the customer.
@@ -225,11 +208,7 @@ impl Order {
 
     /// `unshipped`, `partial` or `shipped`.
     pub fn shipped_word(&self) -> &'static str {
-        stage(
-            self.in_parcels(Parcel::is_out),
-            self.ordered(),
-            ["unshipped", "partial", "shipped"],
-        )
+        stage(self.in_parcels(Parcel::is_out), self.ordered(), ["unshipped", "partial", "shipped"])
     }
 
     /// `unreceived`, `partial` or `received`.
@@ -240,11 +219,7 @@ impl Order {
 
     /// `unreturned`, `partial` or `returned`.
     pub fn returned_word(&self) -> &'static str {
-        stage(
-            self.returned(),
-            self.ordered(),
-            ["unreturned", "partial", "returned"],
-        )
+        stage(self.returned(), self.ordered(), ["unreturned", "partial", "returned"])
     }
 }
 

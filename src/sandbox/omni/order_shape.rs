@@ -19,16 +19,8 @@ impl Shop {
         }
         shape["order_line_items"] = order.lines.iter().map(|line| line_json(order, line)).collect();
         shape["prepayments"] = order.prepayments.iter().map(prepayment_json).collect();
-        shape["fulfillments"] = order
-            .parcels
-            .iter()
-            .map(|parcel| parcel_json(self.tenant, order, parcel))
-            .collect();
-        shape["order_returns"] = order
-            .returns
-            .iter()
-            .map(|slip| return_json(order, slip))
-            .collect();
+        shape["fulfillments"] = order.parcels.iter().map(|parcel| parcel_json(self.tenant, order, parcel)).collect();
+        shape["order_returns"] = order.returns.iter().map(|slip| return_json(order, slip)).collect();
         Some(shape)
     }
 }
@@ -79,9 +71,9 @@ fn stages(order: &Order) -> Value {
 }
 
 fn money(order: &Order) -> Value {
-    let fee = order.fee.map(
-        |fee| json!({"shipping_cost_id": null, "shipping_cost_name": order.fee_name, "fee": number(fee)}),
-    );
+    let fee = order
+        .fee
+        .map(|fee| json!({"shipping_cost_id": null, "shipping_cost_name": order.fee_name, "fee": number(fee)}));
     let discount = number(order.discount);
     let items = if order.discount.is_zero() {
         json!([])

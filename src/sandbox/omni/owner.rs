@@ -22,9 +22,7 @@ impl<'a> Omni<'a> {
 
     /// Changes the shop; refusals become what Omni would say.
     pub(crate) fn change<T>(self, work: impl FnOnce(&mut Shop) -> Ruled<T>) -> Result<T, String> {
-        self.inner
-            .change_shop(work)
-            .map_err(|refusal: Refusal| refusal.text())
+        self.inner.change_shop(work).map_err(|refusal: Refusal| refusal.text())
     }
 
     /// Reads the shop.
@@ -39,12 +37,7 @@ impl<'a> Omni<'a> {
 
     /// All products, oldest first.
     pub fn products(&self) -> Vec<Value> {
-        self.read(|shop| {
-            shop.products
-                .keys()
-                .filter_map(|id| shop.product_json(*id))
-                .collect()
-        })
+        self.read(|shop| shop.products.keys().filter_map(|id| shop.product_json(*id)).collect())
     }
 
     /// The ids of all products, oldest first.
@@ -118,12 +111,7 @@ impl<'a> Omni<'a> {
 
     /// All categories.
     pub fn categories(&self) -> Vec<Value> {
-        self.read(|shop| {
-            shop.categories
-                .values()
-                .map(|category| shop.category_json(category))
-                .collect()
-        })
+        self.read(|shop| shop.categories.values().map(|category| shop.category_json(category)).collect())
     }
 
     /// Renames a category; each of its products is told.
@@ -136,21 +124,12 @@ impl<'a> Omni<'a> {
 
     /// A customer as the API writes it.
     pub fn customer(&self, id: u64) -> Option<Value> {
-        self.read(|shop| {
-            shop.customers
-                .get(&id)
-                .map(|customer| shop.customer_json(customer))
-        })
+        self.read(|shop| shop.customers.get(&id).map(|customer| shop.customer_json(customer)))
     }
 
     /// All customers, oldest first.
     pub fn customers(&self) -> Vec<Value> {
-        self.read(|shop| {
-            shop.customers
-                .values()
-                .map(|customer| shop.customer_json(customer))
-                .collect()
-        })
+        self.read(|shop| shop.customers.values().map(|customer| shop.customer_json(customer)).collect())
     }
 
     /// The ids of all customers, oldest first.
@@ -160,11 +139,7 @@ impl<'a> Omni<'a> {
 
     /// Makes a customer, the phone written just so.
     pub fn add_customer(&self, name: &str, phone: Option<&str>) -> u64 {
-        let new = NewCustomer {
-            name: name.to_owned(),
-            phone: phone.map(str::to_owned),
-            ..NewCustomer::default()
-        };
+        let new = NewCustomer { name: name.to_owned(), phone: phone.map(str::to_owned), ..NewCustomer::default() };
         self.inner.change_shop(|shop| shop.add_customer(new))
     }
 

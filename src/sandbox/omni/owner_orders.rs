@@ -43,10 +43,7 @@ impl Omni<'_> {
     /// The orders with this reference number.
     pub fn order_by_reference(&self, reference: &str) -> Vec<Value> {
         self.read(|shop| {
-            let found = shop
-                .orders
-                .values()
-                .filter(|order| order.reference.as_deref() == Some(reference));
+            let found = shop.orders.values().filter(|order| order.reference.as_deref() == Some(reference));
             found.filter_map(|order| shop.order_json(order.id)).collect()
         })
     }
@@ -124,11 +121,7 @@ impl Omni<'_> {
             if !shop.order(id)?.is_received() {
                 receive_all(shop, id)?;
             }
-            if shop.order(id)?.payment_word() == "paid" {
-                Ok(())
-            } else {
-                pay_rest(shop, id)
-            }
+            if shop.order(id)?.payment_word() == "paid" { Ok(()) } else { pay_rest(shop, id) }
         })
     }
 
@@ -164,12 +157,10 @@ impl Omni<'_> {
         self.change(|shop| {
             let order = shop.order(id)?;
             let out = order.lines.iter().map(|line| {
-                let out = order.line_in_parcels(line.id, super::order::Parcel::is_out)
-                    - order.line_returned(line.id);
+                let out = order.line_in_parcels(line.id, super::order::Parcel::is_out) - order.line_returned(line.id);
                 (line.id, if partial { out.min(Decimal::ONE) } else { out })
             });
-            let mut items: Vec<(u64, Decimal)> =
-                out.filter(|(_, quantity)| *quantity > Decimal::ZERO).collect();
+            let mut items: Vec<(u64, Decimal)> = out.filter(|(_, quantity)| *quantity > Decimal::ZERO).collect();
             if partial {
                 items.truncate(1);
             }

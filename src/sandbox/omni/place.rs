@@ -27,9 +27,7 @@ impl Shop {
         }
         let approve = given["status"] == "finalized";
         let (id, now) = (self.next_id("order"), self.clock.now());
-        let created = text(&given["created_on"])
-            .and_then(|time| parse(&time))
-            .unwrap_or(now);
+        let created = text(&given["created_on"]).and_then(|time| parse(&time)).unwrap_or(now);
         let customer = whole(&given["customer_id"]).and_then(|id| self.customers.get(&id));
         let customer_data = customer.map_or(Value::Null, |customer| self.customer_json(customer));
         let listed = given["order_line_items"].as_array().cloned().unwrap_or_default();
@@ -56,9 +54,8 @@ impl Shop {
             discount: decimal(&given["order_discount_value"]).unwrap_or_default(),
             discount_reason: text(&given["discount_reason"]),
             fee,
-            fee_name: fee.map(|_| {
-                text(&given["delivery_fee"]["shipping_cost_name"]).unwrap_or_else(|| "Phí giao hàng".into())
-            }),
+            fee_name: fee
+                .map(|_| text(&given["delivery_fee"]["shipping_cost_name"]).unwrap_or_else(|| "Phí giao hàng".into())),
             note: text(&given["note"]),
             tags: tags(&given["tags"]),
             status: Status::Draft,
@@ -75,11 +72,7 @@ impl Shop {
         if approve {
             self.commit_order(id);
         }
-        let topics: &[&str] = if approve {
-            &["orders/create", "orders/finalized"]
-        } else {
-            &["orders/create"]
-        };
+        let topics: &[&str] = if approve { &["orders/create", "orders/finalized"] } else { &["orders/create"] };
         self.tell_order(id, topics);
         Ok(id)
     }
@@ -109,19 +102,13 @@ impl Shop {
             ("account_id", "accounts", "Nhân viên không tồn tại"),
             ("assignee_id", "accounts", "Nhân viên không tồn tại"),
             ("price_list_id", "price_lists", "Chính sách giá không tồn tại"),
-            (
-                "expected_payment_method_id",
-                "payment_methods",
-                "Phương thức thanh toán không tồn tại",
-            ),
+            ("expected_payment_method_id", "payment_methods", "Phương thức thanh toán không tồn tại"),
         ] {
             if !given[field].is_null() && !whole(&given[field]).is_some_and(|id| self.has_setting(list, id)) {
                 wrong(field, message);
             }
         }
-        let lines = given["order_line_items"]
-            .as_array()
-            .map_or(&[][..], Vec::as_slice);
+        let lines = given["order_line_items"].as_array().map_or(&[][..], Vec::as_slice);
         if lines.is_empty() {
             wrong("order_line_items", "may not be empty");
         }
@@ -129,16 +116,10 @@ impl Shop {
             let variant = whole(&line["variant_id"]);
             let freeform = line["is_freeform"] == true && text(&line["product_name"]).is_some();
             if !(variant.is_some_and(|id| self.homes.contains_key(&id)) || variant.is_none() && freeform) {
-                wrong(
-                    &format!("order_line_items[{index}].variant_id"),
-                    "Phiên bản sản phẩm không tồn tại",
-                );
+                wrong(&format!("order_line_items[{index}].variant_id"), "Phiên bản sản phẩm không tồn tại");
             }
             if decimal(&line["quantity"]).is_none_or(|quantity| quantity <= Decimal::ZERO) {
-                wrong(
-                    &format!("order_line_items[{index}].quantity"),
-                    "must be greater than 0",
-                );
+                wrong(&format!("order_line_items[{index}].quantity"), "must be greater than 0");
             }
             if decimal(&line["price"]).is_none_or(|price| price < Decimal::ZERO) {
                 wrong(&format!("order_line_items[{index}].price"), "may not be null");
@@ -179,16 +160,11 @@ impl Shop {
             return Err(Refusal::field("", "Đơn hàng đã bị hủy"));
         }
         if !given["order_line_items"].is_null() {
-            return Err(Refusal::field(
-                "order_line_items",
-                "Không thể thay đổi sản phẩm của đơn hàng",
-            ));
+            return Err(Refusal::field("order_line_items", "Không thể thay đổi sản phẩm của đơn hàng"));
         }
-        for (field, target) in [
-            ("note", &mut order.note),
-            ("reference_number", &mut order.reference),
-            ("phone_number", &mut order.phone),
-        ] {
+        for (field, target) in
+            [("note", &mut order.note), ("reference_number", &mut order.reference), ("phone_number", &mut order.phone)]
+        {
             if given.get(field).is_some() {
                 *target = text(&given[field]);
             }
@@ -205,11 +181,9 @@ impl Shop {
 fn tags(given: &Value) -> Vec<String> {
     match given {
         Value::Array(list) => list.iter().filter_map(text).collect(),
-        Value::String(joined) => joined
-            .split(',')
-            .map(|tag| tag.trim().to_owned())
-            .filter(|tag| !tag.is_empty())
-            .collect(),
+        Value::String(joined) => {
+            joined.split(',').map(|tag| tag.trim().to_owned()).filter(|tag| !tag.is_empty()).collect()
+        }
         _ => Vec::new(),
     }
 }

@@ -35,18 +35,11 @@ pub(super) fn read(shop: &Shop, parts: &[&str], query: &Query) -> Result<Done, R
         }
         ["products", id] => ok(json!({"product": shop.product_json(number(id)?).ok_or_else(missing)?})),
         ["variants"] => {
-            let all = shop
-                .products
-                .values()
-                .rev()
-                .flat_map(|product| product.variants.iter().rev());
+            let all = shop.products.values().rev().flat_map(|product| product.variants.iter().rev());
             let found: Vec<u64> = all
                 .filter(|variant| {
-                    let texts = [
-                        variant.sku.as_str(),
-                        variant.barcode.as_deref().unwrap_or_default(),
-                        variant.name.as_str(),
-                    ];
+                    let texts =
+                        [variant.sku.as_str(), variant.barcode.as_deref().unwrap_or_default(), variant.name.as_str()];
                     let status = if variant.active { "active" } else { "inactive" };
                     query.names(variant.id)
                         && query.allows("status", status)
@@ -69,9 +62,7 @@ pub(super) fn read(shop: &Shop, parts: &[&str], query: &Query) -> Result<Done, R
                 })
                 .map(|category| category.id)
                 .collect();
-            list(query, "categories", &found, 250, |id| {
-                Some(shop.category_json(shop.categories.get(&id)?))
-            })
+            list(query, "categories", &found, 250, |id| Some(shop.category_json(shop.categories.get(&id)?)))
         }
         ["categories", id] => {
             let category = shop.categories.get(&number(id)?).ok_or_else(missing)?;
@@ -83,56 +74,37 @@ pub(super) fn read(shop: &Shop, parts: &[&str], query: &Query) -> Result<Done, R
                 .values()
                 .rev()
                 .filter(|customer| {
-                    let texts = [
-                        customer.name.as_str(),
-                        customer.phone.as_deref().unwrap_or_default(),
-                        customer.code.as_str(),
-                    ];
-                    query.names(customer.id)
-                        && query.spans(customer.created, customer.modified)
-                        && query.finds(&texts)
+                    let texts =
+                        [customer.name.as_str(), customer.phone.as_deref().unwrap_or_default(), customer.code.as_str()];
+                    query.names(customer.id) && query.spans(customer.created, customer.modified) && query.finds(&texts)
                 })
                 .map(|customer| customer.id)
                 .collect();
-            list(query, "customers", &found, 250, |id| {
-                Some(shop.customer_json(shop.customers.get(&id)?))
-            })
+            list(query, "customers", &found, 250, |id| Some(shop.customer_json(shop.customers.get(&id)?)))
         }
         ["customers", id] => {
             let customer = shop.customers.get(&number(id)?).ok_or_else(missing)?;
             ok(json!({"customer": shop.customer_json(customer)}))
         }
         ["orders"] => orders(shop, query),
-        ["orders", id] => ok(
-            json!({"order": shop.order_json(number(id)?).ok_or_else(|| Refused::Rule(Refusal::no_order()))?}),
-        ),
+        ["orders", id] => {
+            ok(json!({"order": shop.order_json(number(id)?).ok_or_else(|| Refused::Rule(Refusal::no_order()))?}))
+        }
         ["orders", id, "fulfillments"] => {
             let order = shop.order(number(id)?)?;
-            let parcels: Vec<Value> = order
-                .parcels
-                .iter()
-                .map(|parcel| parcel_json(shop.tenant, order, parcel))
-                .collect();
+            let parcels: Vec<Value> =
+                order.parcels.iter().map(|parcel| parcel_json(shop.tenant, order, parcel)).collect();
             ok(json!({"fulfillments": parcels}))
         }
         ["orders", id, "prepayments"] => {
-            let payments: Vec<Value> = shop
-                .order(number(id)?)?
-                .prepayments
-                .iter()
-                .map(prepayment_json)
-                .collect();
+            let payments: Vec<Value> = shop.order(number(id)?)?.prepayments.iter().map(prepayment_json).collect();
             ok(json!({"prepayments": payments}))
         }
         ["order_returns"] => values(query, "order_returns", &returns(shop, None)),
         ["order_returns", id] => {
             ok(json!({"order_return": returns(shop, Some(number(id)?)).pop().ok_or_else(missing)?}))
         }
-        ["webhooks"] => values(
-            query,
-            "webhooks",
-            &shop.webhooks.values().cloned().collect::<Vec<_>>(),
-        ),
+        ["webhooks"] => values(query, "webhooks", &shop.webhooks.values().cloned().collect::<Vec<_>>()),
         [name @ ("locations" | "accounts" | "order_sources" | "payment_methods" | "price_lists")] => {
             values(query, name, shop.setting(name))
         }
@@ -184,11 +156,7 @@ fn values(query: &Query, name: &str, found: &[Value]) -> Result<Done, Refused> {
 
 /// The return slips, newest order first, or the one that is named.
 pub(super) fn returns(shop: &Shop, only: Option<u64>) -> Vec<Value> {
-    let all = shop
-        .orders
-        .values()
-        .rev()
-        .flat_map(|order| order.returns.iter().map(move |slip| (order, slip)));
+    let all = shop.orders.values().rev().flat_map(|order| order.returns.iter().map(move |slip| (order, slip)));
     all.filter(|(_, slip)| only.is_none_or(|id| slip.id == id))
         .map(|(order, slip)| {
             let mut shape = return_json(order, slip);

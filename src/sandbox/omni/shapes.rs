@@ -26,11 +26,7 @@ impl Shop {
             let file = url.rsplit('/').next().unwrap_or_default();
             json!({"id": 3001, "full_path": url, "path": file, "file_name": file, "position": 1})
         });
-        let kind = if product
-            .variants
-            .iter()
-            .any(|variant| matches!(variant.kind, Kind::Combo(_)))
-        {
+        let kind = if product.variants.iter().any(|variant| matches!(variant.kind, Kind::Combo(_))) {
             "composite"
         } else {
             "normal"
@@ -131,11 +127,7 @@ impl Shop {
     }
 
     fn prices_json(&self, variant: &Variant) -> Vec<Value> {
-        let prices = [
-            (167_002, variant.wholesale),
-            (167_001, variant.retail),
-            (167_003, variant.import),
-        ];
+        let prices = [(167_002, variant.wholesale), (167_001, variant.retail), (167_003, variant.import)];
         let written = prices.into_iter().enumerate().filter_map(|(index, (list, value))| {
             let value = value?;
             let found = self.setting("price_lists").iter().find(|item| item["id"] == json!(list))?;
@@ -191,12 +183,16 @@ impl Shop {
 
     /// A customer without the fields that a test has set.
     pub fn plain_customer_json(&self, customer: &Customer) -> Value {
-        let addresses: Vec<Value> = customer.address.iter().map(|line| {
-            json!({
-                "id": 16_001, "country": "Việt Nam", "city": "Hà Nội", "district": "Quận Mẫu", "ward": "Phường Mẫu",
-                "address1": line, "created_on": LONG_AGO, "modified_on": LONG_AGO
+        let addresses: Vec<Value> = customer
+            .address
+            .iter()
+            .map(|line| {
+                json!({
+                    "id": 16_001, "country": "Việt Nam", "city": "Hà Nội", "district": "Quận Mẫu", "ward": "Phường Mẫu",
+                    "address1": line, "created_on": LONG_AGO, "modified_on": LONG_AGO
+                })
             })
-        }).collect();
+            .collect();
         json!({
             "id": customer.id,
             "tenant_id": self.tenant,
@@ -268,9 +264,5 @@ pub(crate) fn differences(plain: &Value, given: &Value, except: &[&str]) -> Map<
     let differs = |(field, value): &(&String, &Value)| {
         !except.contains(&field.as_str()) && plain.get(field.as_str()) != Some(*value)
     };
-    given
-        .iter()
-        .filter(differs)
-        .map(|(field, value)| (field.clone(), value.clone()))
-        .collect()
+    given.iter().filter(differs).map(|(field, value)| (field.clone(), value.clone())).collect()
 }

@@ -32,18 +32,12 @@ impl Refusal {
 
     /// 422 with several fields.
     pub fn fields(errors: &Map<String, Value>) -> Self {
-        Self {
-            status: 422,
-            body: json!({"data_error": {"status": 422, "errors": errors}}),
-        }
+        Self { status: 422, body: json!({"data_error": {"status": 422, "errors": errors}}) }
     }
 
     /// Any other status, with a message.
     pub fn message(status: u16, message: &str) -> Self {
-        Self {
-            status,
-            body: json!({"error": {"message": message}}),
-        }
+        Self { status, body: json!({"error": {"message": message}}) }
     }
 
     /// 404 of any object but an order.
@@ -61,18 +55,11 @@ impl Refusal {
         if let Some(errors) = self.body["data_error"]["errors"].as_object() {
             let lines = errors.iter().map(|(field, message)| {
                 let message = message.as_str().unwrap_or_default();
-                if field.is_empty() {
-                    message.to_owned()
-                } else {
-                    format!("{field}: {message}")
-                }
+                if field.is_empty() { message.to_owned() } else { format!("{field}: {message}") }
             });
             return lines.collect::<Vec<_>>().join("; ");
         }
-        self.body["error"]["message"]
-            .as_str()
-            .unwrap_or_default()
-            .to_owned()
+        self.body["error"]["message"].as_str().unwrap_or_default().to_owned()
     }
 }
 
@@ -228,12 +215,7 @@ impl Shop {
 
     /// Adds something to be told.
     pub fn tell(&mut self, topic: &str, object_id: u64, body: Value) {
-        self.changes.push(Change {
-            api: Api::Omni,
-            topic: topic.to_owned(),
-            object_id,
-            body,
-        });
+        self.changes.push(Change { api: Api::Omni, topic: topic.to_owned(), object_id, body });
     }
 
     /// Takes what is to be told since the last time.
@@ -252,10 +234,7 @@ impl Shop {
 
     /// The locations.
     pub fn locations(&self) -> Vec<u64> {
-        self.setting("locations")
-            .iter()
-            .filter_map(|location| location["id"].as_u64())
-            .collect()
+        self.setting("locations").iter().filter_map(|location| location["id"].as_u64()).collect()
     }
 
     /// One list of the settings.
@@ -265,9 +244,7 @@ impl Shop {
 
     /// Whether a list of the settings has this id.
     pub fn has_setting(&self, list: &str, id: u64) -> bool {
-        self.setting(list)
-            .iter()
-            .any(|item| item["id"].as_u64() == Some(id))
+        self.setting(list).iter().any(|item| item["id"].as_u64() == Some(id))
     }
 }
 

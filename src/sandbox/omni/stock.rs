@@ -22,31 +22,16 @@ impl Shop {
         match &variant.kind {
             Kind::Plain => variant.stock.get(&location).copied().unwrap_or_default(),
             Kind::Pack { root, quantity } => {
-                let root = self
-                    .variant(*root)
-                    .map(|root| self.stock_of(root, location))
-                    .unwrap_or_default();
+                let root = self.variant(*root).map(|root| self.stock_of(root, location)).unwrap_or_default();
                 let share = |amount: Decimal| amount.checked_div(*quantity).unwrap_or_default().round_dp(4);
-                Stock {
-                    on_hand: share(root.on_hand),
-                    committed: share(root.committed),
-                }
+                Stock { on_hand: share(root.on_hand), committed: share(root.committed) }
             }
             Kind::Combo(items) => {
                 let sets = items.iter().map(|(id, quantity)| {
-                    let stock = self
-                        .variant(*id)
-                        .map(|part| self.stock_of(part, location))
-                        .unwrap_or_default();
-                    (stock.on_hand - stock.committed)
-                        .checked_div(*quantity)
-                        .unwrap_or_default()
-                        .floor()
+                    let stock = self.variant(*id).map(|part| self.stock_of(part, location)).unwrap_or_default();
+                    (stock.on_hand - stock.committed).checked_div(*quantity).unwrap_or_default().floor()
                 });
-                Stock {
-                    on_hand: sets.min().unwrap_or_default(),
-                    committed: Decimal::ZERO,
-                }
+                Stock { on_hand: sets.min().unwrap_or_default(), committed: Decimal::ZERO }
             }
         }
     }
@@ -54,20 +39,14 @@ impl Shop {
     /// Sets what is on hand of a variant at a location.
     pub fn set_stock(&mut self, variant: u64, location: u64, on_hand: Decimal) -> Ruled<()> {
         if !self.has_setting("locations", location) {
-            return Err(Refusal::field(
-                "location_id",
-                format!("Chi nhánh {location} không tồn tại"),
-            ));
+            return Err(Refusal::field("location_id", format!("Chi nhánh {location} không tồn tại")));
         }
         let target = self.variant(variant).ok_or_else(Refusal::no_object)?;
         let (base, amount) = match &target.kind {
             Kind::Plain => (variant, on_hand),
             Kind::Pack { root, quantity } => (*root, on_hand * quantity),
             Kind::Combo(_) => {
-                return Err(Refusal::field(
-                    "",
-                    "Tồn kho của combo là tồn kho của các thành phần",
-                ));
+                return Err(Refusal::field("", "Tồn kho của combo là tồn kho của các thành phần"));
             }
         };
         self.move_stock(base, location, |stock| stock.on_hand = amount);
@@ -80,21 +59,12 @@ impl Shop {
             None => Vec::new(),
             Some(Kind::Plain) => vec![(variant, quantity)],
             Some(Kind::Pack { root, quantity: each }) => vec![(*root, quantity * each)],
-            Some(Kind::Combo(items)) => items
-                .iter()
-                .flat_map(|(id, each)| self.parts(*id, quantity * each))
-                .collect(),
+            Some(Kind::Combo(items)) => items.iter().flat_map(|(id, each)| self.parts(*id, quantity * each)).collect(),
         }
     }
 
     /// Changes the stock of a sold variant's parts; `work` is given the amount of each part.
-    pub fn move_parts(
-        &mut self,
-        variant: u64,
-        quantity: Decimal,
-        location: u64,
-        work: impl Fn(&mut Stock, Decimal),
-    ) {
+    pub fn move_parts(&mut self, variant: u64, quantity: Decimal, location: u64, work: impl Fn(&mut Stock, Decimal)) {
         for (part, amount) in self.parts(variant, quantity) {
             self.move_stock(part, location, |stock| work(stock, amount));
         }

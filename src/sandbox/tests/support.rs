@@ -21,10 +21,7 @@ pub struct Came {
 
 impl Came {
     pub fn header(&self, name: &str) -> &str {
-        self.headers
-            .get(name)
-            .and_then(|value| value.to_str().ok())
-            .unwrap_or_default()
+        self.headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default()
     }
 
     pub fn json(&self) -> Value {
@@ -74,28 +71,16 @@ impl Receiver {
 async fn take(State(receiver): State<Receiver>, request: Request) -> Response<Body> {
     let (parts, body) = request.into_parts();
     let body = to_bytes(body, 1 << 20).await.unwrap().to_vec();
-    receiver.came.lock().unwrap().push(Came {
-        path: parts.uri.path().to_owned(),
-        headers: parts.headers,
-        body,
-    });
+    receiver.came.lock().unwrap().push(Came { path: parts.uri.path().to_owned(), headers: parts.headers, body });
     let mut answers = receiver.answers.lock().unwrap();
-    let status = if answers.is_empty() {
-        200
-    } else {
-        answers.remove(0)
-    };
+    let status = if answers.is_empty() { 200 } else { answers.remove(0) };
     Response::builder().status(status).body(Body::empty()).unwrap()
 }
 
 /// A sandbox whose retries come at once.
 pub async fn sandbox(change: impl FnOnce(&mut SandboxConfig)) -> Sandbox {
     let quick = vec![Duration::from_millis(5); 5];
-    let mut config = SandboxConfig {
-        retry: quick.clone(),
-        abaha_retry: quick,
-        ..SandboxConfig::default()
-    };
+    let mut config = SandboxConfig { retry: quick.clone(), abaha_retry: quick, ..SandboxConfig::default() };
     change(&mut config);
     Sandbox::start(config).await.unwrap()
 }
@@ -130,10 +115,7 @@ pub async fn omni(
     body: Option<&Value>,
 ) -> Result<(u16, Value), reqwest::Error> {
     let mut request = client()
-        .request(
-            method.parse().unwrap(),
-            format!("{}/admin/{path}", sandbox.omni_url()),
-        )
+        .request(method.parse().unwrap(), format!("{}/admin/{path}", sandbox.omni_url()))
         .header("X-Sapo-Access-Token", &sandbox.config().access_token)
         .header("X-Sapo-LocationId", "58001");
     if let Some(body) = body {
@@ -147,11 +129,7 @@ pub async fn omni(
 
 /// Calls Abaha with the right token.
 pub async fn abaha(sandbox: &Sandbox, path: &str, body: &Value) -> (u16, Value) {
-    let url = format!(
-        "{}/{path}?token={}",
-        sandbox.abaha_url(),
-        sandbox.config().abaha_token
-    );
+    let url = format!("{}/{path}?token={}", sandbox.abaha_url(), sandbox.config().abaha_token);
     let response = client().post(url).json(body).send().await.unwrap();
     (response.status().as_u16(), response.json().await.unwrap())
 }

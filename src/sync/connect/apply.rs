@@ -32,18 +32,9 @@ pub async fn apply(
     let known = store.snapshot().await?;
     let mut tenants = Vec::with_capacity(file.stores.len());
     for entry in &file.stores {
-        let client = OmniClient::new(
-            http,
-            &entry.alias,
-            entry.access_token.clone(),
-            entry.base_url.as_deref(),
-        )
-        .map_err(|error| ConnectError::value(format!("store {}", entry.alias), error.to_string()))?;
-        tenants.push(if offline {
-            None
-        } else {
-            check_store(&entry.alias, &client).await?
-        });
+        let client = OmniClient::new(http, &entry.alias, entry.access_token.clone(), entry.base_url.as_deref())
+            .map_err(|error| ConnectError::value(format!("store {}", entry.alias), error.to_string()))?;
+        tenants.push(if offline { None } else { check_store(&entry.alias, &client).await? });
     }
     for entry in &file.connections {
         check_entry(http, file, &known, entry, offline).await?;
@@ -63,19 +54,9 @@ pub async fn apply(
         if !changes.is_empty() {
             store.put_store(&mut tx, &row).await?;
             store
-                .audit(
-                    &mut tx,
-                    actor,
-                    "connect apply",
-                    &format!("store {}", entry.alias),
-                    &changes.join("; "),
-                )
+                .audit(&mut tx, actor, "connect apply", &format!("store {}", entry.alias), &changes.join("; "))
                 .await?;
-            applied.changes.extend(
-                changes
-                    .into_iter()
-                    .map(|change| format!("store {}: {change}", entry.alias)),
-            );
+            applied.changes.extend(changes.into_iter().map(|change| format!("store {}: {change}", entry.alias)));
         }
     }
     for entry in &file.connections {
@@ -84,14 +65,8 @@ pub async fn apply(
         let changes = connection_changes(before.map(AsRef::as_ref), &row)?;
         if !changes.is_empty() {
             store.put_connection(&mut tx, &row).await?;
-            store
-                .audit(&mut tx, actor, "connect apply", &entry.name, &changes.join("; "))
-                .await?;
-            applied.changes.extend(
-                changes
-                    .into_iter()
-                    .map(|change| format!("connection {}: {change}", entry.name)),
-            );
+            store.audit(&mut tx, actor, "connect apply", &entry.name, &changes.join("; ")).await?;
+            applied.changes.extend(changes.into_iter().map(|change| format!("connection {}: {change}", entry.name)));
         }
     }
     let mut others: Vec<&str> = known
@@ -112,9 +87,7 @@ pub async fn apply(
                     Some("not in the connections file (connect apply --prune)"),
                 )
                 .await?;
-            store
-                .audit(&mut tx, actor, "connect apply --prune", name, "stopped")
-                .await?;
+            store.audit(&mut tx, actor, "connect apply --prune", name, "stopped").await?;
             applied.changes.push(format!("connection {name}: stopped"));
         } else {
             applied.left_alone.push(name.to_owned());
@@ -129,22 +102,12 @@ pub async fn check(http: &Http, store: &StoreAccount, row: &ConnectionAccount) -
     let wrong = |error: crate::destination::ClientError| {
         ConnectError::value(format!("connection {}", row.connection.name), error.to_string())
     };
-    let omni = OmniClient::new(
-        http,
-        &store.alias,
-        store.access_token.clone(),
-        store.base_url.as_deref(),
-    )
-    .map_err(wrong)?;
+    let omni =
+        OmniClient::new(http, &store.alias, store.access_token.clone(), store.base_url.as_deref()).map_err(wrong)?;
     check_store(&store.alias, &omni).await?;
     check_settings(&row.connection.name, &omni, &row.connection.settings).await?;
-    let abaha = AbahaClient::new(
-        http,
-        &row.connection.site,
-        row.token.clone(),
-        row.base_url.as_deref(),
-    )
-    .map_err(wrong)?;
+    let abaha =
+        AbahaClient::new(http, &row.connection.site, row.token.clone(), row.base_url.as_deref()).map_err(wrong)?;
     check_channel(&row.connection.name, &abaha).await
 }
 
@@ -176,29 +139,19 @@ async fn check_entry(
         (None, None) => {
             return Err(ConnectError::value(
                 format!("{what}, store"),
-                format!(
-                    "{:?} is neither in this file nor connected; add a [[store]] with that alias",
-                    entry.store
-                ),
+                format!("{:?} is neither in this file nor connected; add a [[store]] with that alias", entry.store),
             ));
         }
     };
-    if let Some(other) = known
-        .of_site(entry.channel, &entry.site)
-        .filter(|other| other.connection.name != entry.name)
-    {
+    if let Some(other) = known.of_site(entry.channel, &entry.site).filter(|other| other.connection.name != entry.name) {
         return Err(ConnectError::value(
             format!("{what}, site"),
-            format!(
-                "{} is connected as {:?} already; one active connection a site",
-                entry.site, other.connection.name
-            ),
+            format!("{} is connected as {:?} already; one active connection a site", entry.site, other.connection.name),
         ));
     }
     let wrong = |error: crate::destination::ClientError| ConnectError::value(&what, error.to_string());
     let omni = OmniClient::new(http, &entry.store, token, base_url.as_deref()).map_err(wrong)?;
-    let abaha =
-        AbahaClient::new(http, &entry.site, entry.token.clone(), entry.base_url.as_deref()).map_err(wrong)?;
+    let abaha = AbahaClient::new(http, &entry.site, entry.token.clone(), entry.base_url.as_deref()).map_err(wrong)?;
     if offline {
         return Ok(());
     }
@@ -219,64 +172,30 @@ async fn check_channel(name: &str, abaha: &AbahaClient) -> Result<(), ConnectErr
 
 async fn check_settings(name: &str, omni: &OmniClient, settings: &Settings) -> Result<(), ConnectError> {
     let unreachable = |error: CallError| {
-        ConnectError::value(
-            format!("connection {name}"),
-            format!("the shop's choices cannot be read: {error}"),
-        )
+        ConnectError::value(format!("connection {name}"), format!("the shop's choices cannot be read: {error}"))
     };
-    one_of(
-        name,
-        "branch",
-        settings.branch,
-        &omni.locations().await.map_err(unreachable)?,
-    )?;
+    one_of(name, "branch", settings.branch, &omni.locations().await.map_err(unreachable)?)?;
     if settings.staff.is_some() {
-        one_of(
-            name,
-            "staff",
-            settings.staff,
-            &omni.accounts().await.map_err(unreachable)?,
-        )?;
+        one_of(name, "staff", settings.staff, &omni.accounts().await.map_err(unreachable)?)?;
     }
     if settings.source.is_some() {
-        one_of(
-            name,
-            "source",
-            settings.source,
-            &omni.order_sources().await.map_err(unreachable)?,
-        )?;
+        one_of(name, "source", settings.source, &omni.order_sources().await.map_err(unreachable)?)?;
     }
     if settings.payment_method.is_some() {
-        one_of(
-            name,
-            "payment_method",
-            settings.payment_method,
-            &omni.payment_methods().await.map_err(unreachable)?,
-        )?;
+        one_of(name, "payment_method", settings.payment_method, &omni.payment_methods().await.map_err(unreachable)?)?;
     }
     Ok(())
 }
 
 fn one_of(name: &str, key: &str, chosen: Option<u64>, choices: &[Choice]) -> Result<(), ConnectError> {
     let what = format!("connection {name}, {key}");
-    let list = || {
-        choices
-            .iter()
-            .map(|choice| format!("{} ({})", choice.id, choice.name))
-            .collect::<Vec<_>>()
-            .join(", ")
-    };
+    let list =
+        || choices.iter().map(|choice| format!("{} ({})", choice.id, choice.name)).collect::<Vec<_>>().join(", ");
     match chosen {
         Some(id) if choices.iter().any(|choice| choice.id == id) => Ok(()),
-        Some(id) => Err(ConnectError::value(
-            what,
-            format!("{id} is not one of the shop's: {}", list()),
-        )),
+        Some(id) => Err(ConnectError::value(what, format!("{id} is not one of the shop's: {}", list()))),
         None if key == "branch" && choices.len() != 1 && !choices.iter().any(|choice| choice.primary) => {
-            Err(ConnectError::value(
-                what,
-                format!("must be chosen, for the shop marks no default branch: {}", list()),
-            ))
+            Err(ConnectError::value(what, format!("must be chosen, for the shop marks no default branch: {}", list())))
         }
         None => Ok(()),
     }
@@ -290,32 +209,22 @@ fn account(store: &Store, entry: &ConnectionEntry, before: Option<&ConnectionAcc
         webhook_header: entry.webhook_header.clone(),
         webhook_secrets: entry.webhook_secrets.clone(),
         base_url: entry.base_url.clone(),
-        state_reason: before
-            .filter(|_| !stopped)
-            .and_then(|row| row.state_reason.clone()),
+        state_reason: before.filter(|_| !stopped).and_then(|row| row.state_reason.clone()),
         connection: Connection {
             name: entry.name.clone(),
             store: entry.store.clone(),
             channel: entry.channel,
             site: entry.site.clone(),
             // Applying a connection that was disconnected activates it anew, and with it the start line.
-            state: before
-                .filter(|_| !stopped)
-                .map_or(State::Active, |row| row.connection.state),
+            state: before.filter(|_| !stopped).map_or(State::Active, |row| row.connection.state),
             settings: entry.settings.clone(),
-            activated_at: before
-                .filter(|_| !stopped)
-                .map_or(now, |row| row.connection.activated_at),
+            activated_at: before.filter(|_| !stopped).map_or(now, |row| row.connection.activated_at),
         },
     }
 }
 
 fn same_secrets(one: &[SecretString], other: &[SecretString]) -> bool {
-    one.len() == other.len()
-        && one
-            .iter()
-            .zip(other)
-            .all(|(a, b)| a.expose_secret() == b.expose_secret())
+    one.len() == other.len() && one.iter().zip(other).all(|(a, b)| a.expose_secret() == b.expose_secret())
 }
 
 fn store_changes(before: Option<&StoreAccount>, entry: &StoreEntry, row: &StoreAccount) -> Vec<String> {
@@ -324,14 +233,8 @@ fn store_changes(before: Option<&StoreAccount>, entry: &StoreEntry, row: &StoreA
     };
     let mut changes = Vec::new();
     let mut note = |differs: bool, what: &str| changes.extend(differs.then(|| what.to_owned()));
-    note(
-        before.access_token.expose_secret() != entry.access_token.expose_secret(),
-        "access_token changed",
-    );
-    note(
-        !same_secrets(&before.webhook_secrets, &entry.webhook_secrets),
-        "webhook_secret changed",
-    );
+    note(before.access_token.expose_secret() != entry.access_token.expose_secret(), "access_token changed");
+    note(!same_secrets(&before.webhook_secrets, &entry.webhook_secrets), "webhook_secret changed");
     note(before.base_url != entry.base_url, "base_url changed");
     note(before.tenant_id != row.tenant_id, "tenant known");
     changes
@@ -342,44 +245,28 @@ fn connection_changes(
     row: &ConnectionAccount,
 ) -> Result<Vec<String>, ConnectError> {
     let Some(before) = before else {
-        return Ok(vec![
-            "connected; only orders made from now on are created on the other side".to_owned(),
-        ]);
+        return Ok(vec!["connected; only orders made from now on are created on the other side".to_owned()]);
     };
     let mut changes = Vec::new();
     let mut note = |differs: bool, what: &str| changes.extend(differs.then(|| what.to_owned()));
     let header = |row: &ConnectionAccount| {
-        row.webhook_header
-            .as_ref()
-            .map(|(name, value)| (name.clone(), value.expose_secret().to_owned()))
+        row.webhook_header.as_ref().map(|(name, value)| (name.clone(), value.expose_secret().to_owned()))
     };
     note(before.connection.store != row.connection.store, "store changed");
     note(before.connection.site != row.connection.site, "site changed");
-    note(
-        before.token.expose_secret() != row.token.expose_secret(),
-        "token changed",
-    );
+    note(before.token.expose_secret() != row.token.expose_secret(), "token changed");
     note(header(before) != header(row), "webhook_header changed");
-    note(
-        !same_secrets(&before.webhook_secrets, &row.webhook_secrets),
-        "webhook_secret changed",
-    );
+    note(!same_secrets(&before.webhook_secrets, &row.webhook_secrets), "webhook_secret changed");
     note(before.base_url != row.base_url, "base_url changed");
     note(before.connection.state != row.connection.state, "activated anew");
     let fields = |settings: &Settings| {
         serde_json::to_value(settings).map_err(|error| ConnectError::value("settings", error.to_string()))
     };
-    let (old, new) = (
-        fields(&before.connection.settings)?,
-        fields(&row.connection.settings)?,
-    );
+    let (old, new) = (fields(&before.connection.settings)?, fields(&row.connection.settings)?);
     if let (Some(old), Some(new)) = (old.as_object(), new.as_object()) {
         for (key, value) in new {
             if old.get(key) != Some(value) {
-                changes.push(format!(
-                    "{key} {} → {value}",
-                    old.get(key).unwrap_or(&serde_json::Value::Null)
-                ));
+                changes.push(format!("{key} {} → {value}", old.get(key).unwrap_or(&serde_json::Value::Null)));
             }
         }
     }

@@ -140,10 +140,7 @@ enum OneSite {
 
 /// Reads a connections file.
 pub fn read(path: &Path) -> Result<File, ConnectError> {
-    let wrong = |why: String| ConnectError::File {
-        file: path.display().to_string(),
-        why,
-    };
+    let wrong = |why: String| ConnectError::File { file: path.display().to_string(), why };
     let text = std::fs::read_to_string(path).map_err(|error| wrong(format!("it cannot be read: {error}")))?;
     parse(&text, path.parent().unwrap_or_else(|| Path::new("."))).map_err(|error| match error {
         ConnectError::File { why, .. } => wrong(why),
@@ -153,19 +150,14 @@ pub fn read(path: &Path) -> Result<File, ConnectError> {
 
 /// Reads the text of a connections file; secret files are relative to `folder`.
 pub fn parse(text: &str, folder: &Path) -> Result<File, ConnectError> {
-    let raw: RawFile = toml::from_str(text).map_err(|error| ConnectError::File {
-        file: String::new(),
-        why: without_values(&error, text),
-    })?;
+    let raw: RawFile = toml::from_str(text)
+        .map_err(|error| ConnectError::File { file: String::new(), why: without_values(&error, text) })?;
     let mut aliases = HashSet::new();
     let mut names = HashSet::new();
     let mut sites = HashSet::new();
     for store in &raw.store {
         if !aliases.insert(store.alias.clone()) {
-            return Err(ConnectError::value(
-                format!("store {}", store.alias),
-                "is there twice; keep one of them",
-            ));
+            return Err(ConnectError::value(format!("store {}", store.alias), "is there twice; keep one of them"));
         }
     }
     for connection in &raw.connection {
@@ -176,11 +168,7 @@ pub fn parse(text: &str, folder: &Path) -> Result<File, ConnectError> {
             ));
         }
     }
-    let stores = raw
-        .store
-        .into_iter()
-        .map(|store| read_store(store, folder))
-        .collect::<Result<Vec<_>, _>>()?;
+    let stores = raw.store.into_iter().map(|store| read_store(store, folder)).collect::<Result<Vec<_>, _>>()?;
     let connections = raw
         .connection
         .into_iter()
@@ -202,13 +190,8 @@ pub fn parse(text: &str, folder: &Path) -> Result<File, ConnectError> {
 
 /// A TOML error with its place and key, without the line's text, which may hold a secret.
 fn without_values(error: &toml::de::Error, text: &str) -> String {
-    let line = error.span().map_or(0, |span| {
-        text[..span.start.min(text.len())].matches('\n').count() + 1
-    });
-    format!(
-        "line {line}: {}",
-        error.message().lines().next().unwrap_or_default()
-    )
+    let line = error.span().map_or(0, |span| text[..span.start.min(text.len())].matches('\n').count() + 1);
+    format!("line {line}: {}", error.message().lines().next().unwrap_or_default())
 }
 
 fn read_store(raw: RawStore, folder: &Path) -> Result<StoreEntry, ConnectError> {
@@ -228,9 +211,7 @@ fn read_store(raw: RawStore, folder: &Path) -> Result<StoreEntry, ConnectError> 
 fn check_alias(what: &str, alias: &str) -> Result<(), ConnectError> {
     let fine = !alias.is_empty()
         && alias.len() <= 63
-        && alias
-            .bytes()
-            .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
+        && alias.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
         && !alias.starts_with('-')
         && !alias.ends_with('-');
     if fine {
@@ -247,32 +228,21 @@ fn read_connection(raw: RawConnection, folder: &Path) -> Result<ConnectionEntry,
     let value = |key: &str, why: &str| ConnectError::value(format!("{what}, {key}"), why);
     if raw.name.is_empty()
         || raw.name.len() > 60
-        || !raw
-            .name
-            .bytes()
-            .all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_')
+        || !raw.name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_')
     {
-        return Err(value(
-            "name",
-            "may have up to 60 letters, digits, - and _, such as \"mau-abaha\"",
-        ));
+        return Err(value("name", "may have up to 60 letters, digits, - and _, such as \"mau-abaha\""));
     }
     check_alias(&what, &raw.store)?;
     let channel = match raw.channel.as_str() {
         "abaha" => System::Abaha,
         "web" => {
-            return Err(value(
-                "channel",
-                "\"web\" (Sapo Web) is not connected by this version; \"abaha\" is",
-            ));
+            return Err(value("channel", "\"web\" (Sapo Web) is not connected by this version; \"abaha\" is"));
         }
         _ => return Err(value("channel", "is not a channel; \"abaha\" is")),
     };
-    let webhook_secrets =
-        secrets(&what, raw.webhook_secret, raw.webhook_secret_file, folder)?.unwrap_or_default();
-    let webhook_header = raw
-        .webhook_header
-        .map(|header| (header.name.to_ascii_lowercase(), SecretString::from(header.value)));
+    let webhook_secrets = secrets(&what, raw.webhook_secret, raw.webhook_secret_file, folder)?.unwrap_or_default();
+    let webhook_header =
+        raw.webhook_header.map(|header| (header.name.to_ascii_lowercase(), SecretString::from(header.value)));
     if let Some((name, header)) = &webhook_header
         && (axum::http::HeaderName::from_bytes(name.as_bytes()).is_err()
             || secrecy::ExposeSecret::expose_secret(header).is_empty())
@@ -305,12 +275,7 @@ fn read_connection(raw: RawConnection, folder: &Path) -> Result<ConnectionEntry,
         .stock_buffer
         .map(|buffer| decimal_buffer(&buffer))
         .transpose()
-        .map_err(|()| {
-            value(
-                "stock_buffer",
-                "units and percent are numbers from 0; percent at most 100",
-            )
-        })?;
+        .map_err(|()| value("stock_buffer", "units and percent are numbers from 0; percent at most 100"))?;
     let defaults = Settings::default();
     Ok(ConnectionEntry {
         store: raw.store,
@@ -319,17 +284,10 @@ fn read_connection(raw: RawConnection, folder: &Path) -> Result<ConnectionEntry,
             OneSite::Text(site) if !site.trim().is_empty() => site.trim().to_owned(),
             OneSite::Number(site) => site.to_string(),
             OneSite::Text(_) => {
-                return Err(value(
-                    "site",
-                    "is empty; it is the Abaha site's id, such as \"501\"",
-                ));
+                return Err(value("site", "is empty; it is the Abaha site's id, such as \"501\""));
             }
         },
-        token: required(
-            &what,
-            "token",
-            secret(&what, "token", raw.token, raw.token_file, folder)?,
-        )?,
+        token: required(&what, "token", secret(&what, "token", raw.token, raw.token_file, folder)?)?,
         webhook_header,
         webhook_secrets,
         base_url: raw.base_url,
@@ -354,21 +312,13 @@ fn read_connection(raw: RawConnection, folder: &Path) -> Result<ConnectionEntry,
 
 fn decimal_buffer(raw: &RawBuffer) -> Result<StockBuffer, ()> {
     let number = |value: f64| value.to_string().parse::<rust_decimal::Decimal>().map_err(|_| ());
-    let buffer = StockBuffer {
-        units: number(raw.units)?,
-        percent: number(raw.percent)?,
-    };
+    let buffer = StockBuffer { units: number(raw.units)?, percent: number(raw.percent)? };
     let fine = raw.units >= 0.0 && (0.0..=100.0).contains(&raw.percent);
     if fine { Ok(buffer) } else { Err(()) }
 }
 
 fn required(what: &str, key: &str, secret: Option<SecretString>) -> Result<SecretString, ConnectError> {
-    secret.ok_or_else(|| {
-        ConnectError::value(
-            format!("{what}, {key}"),
-            format!("is missing; give {key} or {key}_file"),
-        )
-    })
+    secret.ok_or_else(|| ConnectError::value(format!("{what}, {key}"), format!("is missing; give {key} or {key}_file")))
 }
 
 fn secret(
@@ -418,19 +368,13 @@ fn secrets(
         (None, Some(file)) => {
             let read = secret(what, "webhook_secret", None, Some(file), folder)?;
             read.map(|text| {
-                secrecy::ExposeSecret::expose_secret(&text)
-                    .lines()
-                    .map(|line| line.trim().to_owned())
-                    .collect()
+                secrecy::ExposeSecret::expose_secret(&text).lines().map(|line| line.trim().to_owned()).collect()
             })
             .unwrap_or_default()
         }
     };
     if many.iter().any(|one| one.trim().is_empty()) {
-        return Err(ConnectError::value(
-            format!("{what}, webhook_secret"),
-            "has an empty entry; remove it",
-        ));
+        return Err(ConnectError::value(format!("{what}, webhook_secret"), "has an empty entry; remove it"));
     }
     Ok(Some(many.into_iter().map(Into::into).collect()))
 }

@@ -37,9 +37,6 @@ pub enum ConnectError {
 impl ConnectError {
     /// A value that is wrong.
     pub fn value(what: impl Into<String>, why: impl Into<String>) -> Self {
-        Self::Value {
-            what: what.into(),
-            why: why.into(),
-        }
+        Self::Value { what: what.into(), why: why.into() }
     }
 }

@@ -65,14 +65,8 @@ pub fn order(body: &[u8]) -> Result<ChannelOrder, WireError> {
 
 /// Reads an order's object. Its phone is the order's own field, never one of an address.
 fn order_of(it: &Value) -> Result<ChannelOrder, WireError> {
-    let lines = it
-        .get("product_items")
-        .and_then(Value::as_array)
-        .ok_or(WireError::Missing("product_items"))?;
-    let total = field::ORDER_TOTAL
-        .iter()
-        .find_map(|name| amount(it, name).transpose())
-        .transpose()?;
+    let lines = it.get("product_items").and_then(Value::as_array).ok_or(WireError::Missing("product_items"))?;
+    let total = field::ORDER_TOTAL.iter().find_map(|name| amount(it, name).transpose()).transpose()?;
     Ok(ChannelOrder {
         id: id(it, field::ID).ok_or(WireError::Missing("id"))?,
         code: text(it, "cart_code"),
@@ -158,9 +152,7 @@ pub fn customer_of(it: &Value) -> Option<ChannelCustomer> {
 /// The id of what was just created: `{"id": n}`, or the id alone.
 pub fn created_id(data: &[u8]) -> Result<String, WireError> {
     let data: Value = serde_json::from_slice(data).map_err(|_| WireError::NotJson)?;
-    id(&data, field::ID)
-        .or_else(|| id_text(&data))
-        .ok_or(WireError::Missing("id"))
+    id(&data, field::ID).or_else(|| id_text(&data)).ok_or(WireError::Missing("id"))
 }
 
 /// Reads a page: `data` is the list, or holds it beside its total.
@@ -172,38 +164,18 @@ pub fn page<T>(
 ) -> Result<Page<T>, WireError> {
     let raw: &RawValue = serde_json::from_slice(data).map_err(|_| WireError::NotJson)?;
     if raw.get().starts_with('[') {
-        return Ok(Page {
-            items: split(raw, read)?,
-            total: None,
-            page,
-            limit,
-        });
+        return Ok(Page { items: split(raw, read)?, total: None, page, limit });
     }
     if raw.get() == "null" {
-        return Ok(Page {
-            items: Vec::new(),
-            total: None,
-            page,
-            limit,
-        });
+        return Ok(Page { items: Vec::new(), total: None, page, limit });
     }
-    let parts: BTreeMap<String, &RawValue> =
-        serde_json::from_str(raw.get()).map_err(|_| WireError::NotAnObject)?;
-    let rows = field::ROWS
-        .iter()
-        .find_map(|name| parts.get(*name))
-        .ok_or(WireError::Missing("items"))?;
+    let parts: BTreeMap<String, &RawValue> = serde_json::from_str(raw.get()).map_err(|_| WireError::NotAnObject)?;
+    let rows = field::ROWS.iter().find_map(|name| parts.get(*name)).ok_or(WireError::Missing("items"))?;
     let number = |name| {
-        parts
-            .get(name)
-            .and_then(|raw| serde_json::from_str::<Value>(raw.get()).ok())
-            .as_ref()
-            .and_then(money::parse)
+        parts.get(name).and_then(|raw| serde_json::from_str::<Value>(raw.get()).ok()).as_ref().and_then(money::parse)
     };
     let whole = |name| number(name).and_then(money::whole);
-    let told_limit = whole(field::LIMIT)
-        .and_then(|limit| u32::try_from(limit).ok())
-        .filter(|limit| *limit > 0);
+    let told_limit = whole(field::LIMIT).and_then(|limit| u32::try_from(limit).ok()).filter(|limit| *limit > 0);
     Ok(Page {
         items: split(rows, read)?,
         total: whole(field::TOTAL).and_then(|total| u64::try_from(total).ok()),
@@ -250,34 +222,17 @@ mod tests {
     #[test]
     fn an_order_is_read_with_its_envelope_and_bare() {
         assert_eq!(
-            order(include_bytes!(
-                "../../../../tests/fixtures/abaha/webhook-order-created.json"
-            )),
+            order(include_bytes!("../../../../tests/fixtures/abaha/webhook-order-created.json")),
             Ok(expected())
         );
-        assert_eq!(
-            order(include_bytes!(
-                "../../../../tests/fixtures/abaha/webhook-order-bare.json"
-            )),
-            Ok(expected())
-        );
+        assert_eq!(order(include_bytes!("../../../../tests/fixtures/abaha/webhook-order-bare.json")), Ok(expected()));
     }
 
     #[test]
     fn every_sample_of_an_order_tells_its_state() {
         let states = [
-            (
-                &include_bytes!("../../../../tests/fixtures/abaha/webhook-order-updated-cancelled.json")[..],
-                0,
-                "Hủy",
-                0,
-            ),
-            (
-                &include_bytes!("../../../../tests/fixtures/abaha/webhook-order-updated-paid.json")[..],
-                5,
-                "Đặt hàng",
-                5,
-            ),
+            (&include_bytes!("../../../../tests/fixtures/abaha/webhook-order-updated-cancelled.json")[..], 0, "Hủy", 0),
+            (&include_bytes!("../../../../tests/fixtures/abaha/webhook-order-updated-paid.json")[..], 5, "Đặt hàng", 5),
             (
                 &include_bytes!("../../../../tests/fixtures/abaha/webhook-order-updated-returned.json")[..],
                 30,
@@ -292,9 +247,7 @@ mod tests {
                 (Some(status), Some(view), Some(payment))
             );
         }
-        let id_only = order(include_bytes!(
-            "../../../../tests/fixtures/abaha/webhook-order-id-only.json"
-        ));
+        let id_only = order(include_bytes!("../../../../tests/fixtures/abaha/webhook-order-id-only.json"));
         assert_eq!(id_only, Err(WireError::Missing("product_items")));
     }
 
@@ -306,10 +259,7 @@ mod tests {
         assert_eq!((order.status, order.payment), (Some(5), None));
         assert_eq!(order.lines_total(), 240_000.into());
         assert_eq!((order.discount, order.fee), (Decimal::ZERO, Decimal::ZERO));
-        assert_eq!(
-            (order.phone.as_deref(), order.pos_id.as_deref()),
-            (Some("912000001"), Some("14800001"))
-        );
+        assert_eq!((order.phone.as_deref(), order.pos_id.as_deref()), (Some("912000001"), Some("14800001")));
         assert_eq!(order.lines[0].code, " AT-S ");
         assert!(order.created_at.is_some());
     }
@@ -317,18 +267,12 @@ mod tests {
     #[test]
     fn a_price_that_is_no_number_is_an_error_and_never_nothing() {
         for (body, error) in [
-            (
-                r#"{"id":9,"product_items":[{"quantity":1,"price":"120,000"}]}"#,
-                WireError::Bad("price"),
-            ),
+            (r#"{"id":9,"product_items":[{"quantity":1,"price":"120,000"}]}"#, WireError::Bad("price")),
             (
                 r#"{"id":9,"product_items":[{"quantity":null,"price":1}]}"#,
                 WireError::Missing("product_items[].quantity"),
             ),
-            (
-                r#"{"id":9,"product_items":[],"fee":{"price":"x"}}"#,
-                WireError::Bad("fee"),
-            ),
+            (r#"{"id":9,"product_items":[],"fee":{"price":"x"}}"#, WireError::Bad("fee")),
             (r#"{"product_items":[]}"#, WireError::Missing("id")),
             ("[]", WireError::NotAnObject),
             ("<html>", WireError::NotJson),
@@ -342,13 +286,7 @@ mod tests {
         let bare = page(br#"[{"id":1,"name":"A"},{"name":"no id"},7]"#, 1, 20, category).unwrap();
         assert_eq!(bare.items.iter().filter(|row| row.is_err()).count(), 2);
         assert_eq!(bare.items[0].as_ref().unwrap().raw, br#"{"id":1,"name":"A"}"#[..]);
-        let framed = page(
-            br#"{"items":[{"id":"1","name":"A"}],"total":"41","limit":10}"#,
-            2,
-            20,
-            category,
-        )
-        .unwrap();
+        let framed = page(br#"{"items":[{"id":"1","name":"A"}],"total":"41","limit":10}"#, 2, 20, category).unwrap();
         assert_eq!((framed.total, framed.page, framed.limit), (Some(41), 2, 10));
         assert!(page(br#"{"rows":[]}"#, 1, 20, category).is_err());
         assert!(page(b"null", 1, 20, category).unwrap().items.is_empty());

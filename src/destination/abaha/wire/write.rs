@@ -31,15 +31,9 @@ pub fn order_body(order: &NewChannelOrder) -> Value {
         .collect();
     let mut body = Map::new();
     body.insert("product_items".into(), lines.into());
-    for (name, amount, label) in [
-        ("discount", order.discount, "Giảm giá"),
-        ("fee", order.fee, "Phí ship"),
-    ] {
+    for (name, amount, label) in [("discount", order.discount, "Giảm giá"), ("fee", order.fee, "Phí ship")] {
         if !amount.is_zero() {
-            body.insert(
-                name.into(),
-                json!({ field::PRICE: to_json(amount), field::NAME: label }),
-            );
+            body.insert(name.into(), json!({ field::PRICE: to_json(amount), field::NAME: label }));
         }
     }
     body.insert(field::TEL.into(), order.phone.as_str().into());
@@ -58,12 +52,7 @@ pub fn order_body(order: &NewChannelOrder) -> Value {
 /// The date in Vietnam.
 fn date(at: Millis) -> Option<String> {
     let stamp = jiff::Timestamp::from_millisecond(at).ok()?;
-    Some(
-        stamp
-            .to_zoned(tz::TimeZone::fixed(tz::offset(7)))
-            .strftime("%Y-%m-%d")
-            .to_string(),
-    )
+    Some(stamp.to_zoned(tz::TimeZone::fixed(tz::offset(7))).strftime("%Y-%m-%d").to_string())
 }
 
 /// The fields of a product that we own; what is `None` is left out, and so left alone.
@@ -143,16 +132,12 @@ mod tests {
             status: 5,
             total: 370_000.into(),
         };
-        let mut sample: Value = serde_json::from_str(include_str!(
-            "../../../../tests/fixtures/abaha/post-order-create-request.json"
-        ))
-        .unwrap();
+        let mut sample: Value =
+            serde_json::from_str(include_str!("../../../../tests/fixtures/abaha/post-order-create-request.json"))
+                .unwrap();
         sample["discount"]["name"] = "Giảm giá".into();
         assert_eq!(order_body(&order), sample);
-        assert_eq!(
-            date(1_772_416_864_000 + 15 * 3_600_000).as_deref(),
-            Some("2026-03-03")
-        );
+        assert_eq!(date(1_772_416_864_000 + 15 * 3_600_000).as_deref(), Some("2026-03-03"));
         let cancel: Value = serde_json::from_str(include_str!(
             "../../../../tests/fixtures/abaha/post-order-update-cancel-request.json"
         ))
@@ -162,30 +147,11 @@ mod tests {
 
     #[test]
     fn what_is_not_known_is_not_written() {
-        let product = Listing {
-            name: "Áo".into(),
-            category_id: None,
-            price: None,
-            stock: None,
-            visible: false,
-        };
-        assert_eq!(
-            product_body("7", &product),
-            json!({"id": 7, "name": "Áo", "status": 0})
-        );
-        let product = Listing {
-            category_id: Some("3".into()),
-            price: Some(5.into()),
-            stock: Some(4),
-            visible: true,
-            ..product
-        };
-        let new = NewListing {
-            code: "AT-S".into(),
-            listing: product,
-            description: None,
-            images: vec![],
-        };
+        let product = Listing { name: "Áo".into(), category_id: None, price: None, stock: None, visible: false };
+        assert_eq!(product_body("7", &product), json!({"id": 7, "name": "Áo", "status": 0}));
+        let product =
+            Listing { category_id: Some("3".into()), price: Some(5.into()), stock: Some(4), visible: true, ..product };
+        let new = NewListing { code: "AT-S".into(), listing: product, description: None, images: vec![] };
         let body = json!({"product_code": "AT-S", "name": "Áo", "category_id": 3, "price": 5, "price_sale": 5, "quantity": 4, "status": 1});
         assert_eq!(new_product_body(&new), body);
     }

@@ -18,13 +18,8 @@ use super::{Choice, Tenant, VariantRef};
 pub fn product(body: &[u8]) -> Result<PosProduct, WireError> {
     let body = object(body)?;
     let it = sapo_object(Kind::Product, &body);
-    let variants = it
-        .get("variants")
-        .and_then(Value::as_array)
-        .ok_or(WireError::Missing("variants"))?;
-    let images = rows(it, "images")
-        .iter()
-        .filter_map(|image| text(image, "full_path"));
+    let variants = it.get("variants").and_then(Value::as_array).ok_or(WireError::Missing("variants"))?;
+    let images = rows(it, "images").iter().filter_map(|image| text(image, "full_path"));
     let mut images: Vec<String> = images.filter(|path| path.starts_with("http")).collect();
     if images.is_empty() {
         images.extend(text(it, "image_path").filter(|path| path.starts_with("http")));
@@ -33,10 +28,7 @@ pub fn product(body: &[u8]) -> Result<PosProduct, WireError> {
         id: id(it, "id").ok_or(WireError::Missing("id"))?,
         name: text(it, "name").unwrap_or_default(),
         active: is_active(it),
-        category: id(it, "category_id").map(|id| PosCategory {
-            id,
-            name: text(it, "category").unwrap_or_default(),
-        }),
+        category: id(it, "category_id").map(|id| PosCategory { id, name: text(it, "category").unwrap_or_default() }),
         description: text(it, "description"),
         images,
         variants: variants.iter().map(pos_variant).collect::<Result<_, _>>()?,
@@ -50,10 +42,8 @@ fn is_active(it: &Value) -> bool {
 }
 
 fn pos_variant(it: &Value) -> Result<PosVariant, WireError> {
-    let mut components: Vec<String> = rows(it, "composite_items")
-        .iter()
-        .filter_map(|part| id(part, "sub_variant_id"))
-        .collect();
+    let mut components: Vec<String> =
+        rows(it, "composite_items").iter().filter_map(|part| id(part, "sub_variant_id")).collect();
     components.extend(id(it, "packsize_root_id"));
     Ok(PosVariant {
         id: id(it, "id").ok_or(WireError::Missing("variants[].id"))?,
@@ -69,16 +59,12 @@ fn pos_variant(it: &Value) -> Result<PosVariant, WireError> {
 /// Giá bán lẻ: `variant_retail_price` mirrors the price list BANLE (vendor's documents); either may be missing.
 fn retail_price(it: &Value) -> Option<Decimal> {
     let listed = || {
-        let retail = rows(it, "variant_prices").iter().find(|price| {
-            price
-                .pointer("/price_list/code")
-                .is_some_and(|code| code == "BANLE")
-        })?;
+        let retail = rows(it, "variant_prices")
+            .iter()
+            .find(|price| price.pointer("/price_list/code").is_some_and(|code| code == "BANLE"))?;
         retail.get("value").and_then(money::parse)
     };
-    it.get("variant_retail_price")
-        .and_then(money::parse)
-        .or_else(listed)
+    it.get("variant_retail_price").and_then(money::parse).or_else(listed)
 }
 
 /// A figure that is no number counts as missing: then nothing is pushed, rather than a guess.
@@ -111,17 +97,11 @@ pub fn order(body: &[u8]) -> Result<PosOrder, WireError> {
     let body = object(body)?;
     let it = sapo_object(Kind::Order, &body);
     let word = |field| text(it, field).unwrap_or_default();
-    let lines = it
-        .get("order_line_items")
-        .and_then(Value::as_array)
-        .ok_or(WireError::Missing("order_line_items"))?;
+    let lines = it.get("order_line_items").and_then(Value::as_array).ok_or(WireError::Missing("order_line_items"))?;
     let status = word("status");
     let total = amount(it, "total")?;
-    let tax = if word("tax_treatment") == "exclusive" {
-        amount(it, "total_tax")?.unwrap_or_default()
-    } else {
-        Decimal::ZERO
-    };
+    let tax =
+        if word("tax_treatment") == "exclusive" { amount(it, "total_tax")?.unwrap_or_default() } else { Decimal::ZERO };
     let fee = fee(it)?;
     let read: Vec<PosLine> = lines.iter().map(line).collect::<Result<_, _>>()?;
     Ok(PosOrder {
@@ -135,10 +115,7 @@ pub fn order(body: &[u8]) -> Result<PosOrder, WireError> {
         reference: text(it, "reference_number"),
         tags: tags(it),
         customer_id: id(it, "customer_id"),
-        customer: it
-            .get("customer_data")
-            .or_else(|| it.get("customer"))
-            .and_then(pos_customer),
+        customer: it.get("customer_data").or_else(|| it.get("customer")).and_then(pos_customer),
         phone: text(it, "phone_number"),
         cancelled: status == "cancelled" || text(it, "cancelled_on").is_some(),
         created_at: moment(it, "created_on"),
@@ -159,16 +136,10 @@ pub fn order(body: &[u8]) -> Result<PosOrder, WireError> {
 
 fn tags(it: &Value) -> Vec<String> {
     match it.get("tags") {
-        Some(Value::Array(tags)) => tags
-            .iter()
-            .filter_map(Value::as_str)
-            .map(|tag| tag.trim().to_owned())
-            .collect(),
-        Some(Value::String(tags)) => tags
-            .split(',')
-            .map(|tag| tag.trim().to_owned())
-            .filter(|tag| !tag.is_empty())
-            .collect(),
+        Some(Value::Array(tags)) => tags.iter().filter_map(Value::as_str).map(|tag| tag.trim().to_owned()).collect(),
+        Some(Value::String(tags)) => {
+            tags.split(',').map(|tag| tag.trim().to_owned()).filter(|tag| !tag.is_empty()).collect()
+        }
         _ => Vec::new(),
     }
 }
@@ -178,33 +149,23 @@ fn fee(it: &Value) -> Result<Decimal, WireError> {
         Some(fee @ Value::Object(_)) => amount(fee, "fee"),
         _ => amount(it, "delivery_fee"),
     };
-    Ok(fee
-        .map_err(|_| WireError::Bad("delivery_fee"))?
-        .unwrap_or_default())
+    Ok(fee.map_err(|_| WireError::Bad("delivery_fee"))?.unwrap_or_default())
 }
 
 fn line(it: &Value) -> Result<PosLine, WireError> {
     let price = amount(it, "price")?.ok_or(WireError::Missing("order_line_items[].price"))?;
     let quantity = amount(it, "quantity")?.ok_or(WireError::Missing("order_line_items[].quantity"))?;
     let stated = amount(it, "line_amount")?;
-    let computed = || {
-        price
-            .checked_mul(quantity)?
-            .checked_sub(amount(it, "discount_amount").ok()?.unwrap_or_default())
-    };
+    let computed = || price.checked_mul(quantity)?.checked_sub(amount(it, "discount_amount").ok()?.unwrap_or_default());
     let free_form = flag(it, "is_freeform");
     Ok(PosLine {
         variant_id: id(it, "variant_id").filter(|_| !free_form),
         product_id: id(it, "product_id").filter(|_| !free_form),
         sku: raw_text(it, "sku"),
-        name: text(it, "product_name")
-            .or_else(|| text(it, "variant_name"))
-            .unwrap_or_default(),
+        name: text(it, "product_name").or_else(|| text(it, "variant_name")).unwrap_or_default(),
         price,
         quantity,
-        amount: stated
-            .or_else(computed)
-            .ok_or(WireError::Bad("order_line_items[].line_amount"))?,
+        amount: stated.or_else(computed).ok_or(WireError::Bad("order_line_items[].line_amount"))?,
     })
 }
 
@@ -223,16 +184,12 @@ fn discount(
 ) -> Result<Decimal, WireError> {
     let stated = amount(it, "total_discount")?;
     let of_order = amount(it, "order_discount_value")?;
-    let items = sum(rows(it, "discount_items")
-        .iter()
-        .map(|item| amount(item, "amount")))?;
+    let items = sum(rows(it, "discount_items").iter().map(|item| amount(item, "amount")))?;
     let of_lines = sum(lines.iter().map(|line| amount(line, "discount_amount")))?;
     let without_lines = stated.and_then(|stated| stated.checked_sub(of_lines));
     let candidates = [stated, of_order, Some(items), without_lines, Some(Decimal::ZERO)];
     let fits = |discount: &Decimal| {
-        let lines = read
-            .iter()
-            .try_fold(Decimal::ZERO, |sum, line| sum.checked_add(line.amount));
+        let lines = read.iter().try_fold(Decimal::ZERO, |sum, line| sum.checked_add(line.amount));
         let sum = lines.and_then(|lines| lines.checked_sub(*discount)?.checked_add(fee)?.checked_add(tax));
         sum.is_some() && sum == total
     };
@@ -243,9 +200,7 @@ fn discount(
 fn sum(amounts: impl Iterator<Item = Result<Option<Decimal>, WireError>>) -> Result<Decimal, WireError> {
     let mut sum = Decimal::ZERO;
     for amount in amounts {
-        sum = sum
-            .checked_add(amount?.unwrap_or_default())
-            .ok_or(WireError::Bad("discount"))?;
+        sum = sum.checked_add(amount?.unwrap_or_default()).ok_or(WireError::Bad("discount"))?;
     }
     Ok(sum)
 }
@@ -255,45 +210,31 @@ fn prepayment(it: &Value) -> Result<Option<Decimal>, WireError> {
     if !is_active(it) {
         return Ok(None);
     }
-    let paid = amount(it, "paid_amount")?
-        .or(amount(it, "amount")?)
-        .ok_or(WireError::Missing("prepayments[].amount"))?;
+    let paid =
+        amount(it, "paid_amount")?.or(amount(it, "amount")?).ok_or(WireError::Missing("prepayments[].amount"))?;
     let returned = amount(it, "returned_amount")?.unwrap_or_default();
-    paid.checked_sub(returned)
-        .map(Some)
-        .ok_or(WireError::Bad("prepayments[].amount"))
+    paid.checked_sub(returned).map(Some).ok_or(WireError::Bad("prepayments[].amount"))
 }
 
 /// Reads a row of the categories.
 pub fn category(body: &[u8]) -> Result<PosCategory, WireError> {
     let it = object(body)?;
-    Ok(PosCategory {
-        id: id(&it, "id").ok_or(WireError::Missing("id"))?,
-        name: text(&it, "name").unwrap_or_default(),
-    })
+    Ok(PosCategory { id: id(&it, "id").ok_or(WireError::Missing("id"))?, name: text(&it, "name").unwrap_or_default() })
 }
 
 /// Reads a row of the variants.
 pub fn variant(body: &[u8]) -> Result<VariantRef, WireError> {
     let it = object(body)?;
     let id_of_it = id(&it, "id").ok_or(WireError::Missing("id"))?;
-    Ok(VariantRef {
-        id: id_of_it,
-        product_id: id(&it, "product_id"),
-        sku: raw_text(&it, "sku"),
-    })
+    Ok(VariantRef { id: id_of_it, product_id: id(&it, "product_id"), sku: raw_text(&it, "sku") })
 }
 
 /// Reads a row of the settings; `default` is the status of those that come with the shop.
 pub fn choice(body: &[u8]) -> Result<Choice, WireError> {
     let it = object(body)?;
-    let name = ["label", "name", "full_name", "user_name"]
-        .iter()
-        .find_map(|field| text(&it, field));
+    let name = ["label", "name", "full_name", "user_name"].iter().find_map(|field| text(&it, field));
     Ok(Choice {
-        id: integer(&it, "id")
-            .and_then(|id| u64::try_from(id).ok())
-            .ok_or(WireError::Missing("id"))?,
+        id: integer(&it, "id").and_then(|id| u64::try_from(id).ok()).ok_or(WireError::Missing("id"))?,
         name: name.unwrap_or_default(),
         active: text(&it, "status").is_none_or(|status| matches!(status.as_str(), "active" | "default")),
         primary: flag(&it, "is_primary"),
@@ -304,13 +245,8 @@ pub fn choice(body: &[u8]) -> Result<Choice, WireError> {
 pub fn tenant(body: &[u8]) -> Result<Tenant, WireError> {
     let body = object(body)?;
     let it = embedded(&body, "tenant");
-    let name = ["name", "label", "alias", "domain"]
-        .iter()
-        .find_map(|field| text(it, field));
-    Ok(Tenant {
-        id: id(it, "id").or_else(|| id(it, "tenant_id")),
-        name: name.unwrap_or_default(),
-    })
+    let name = ["name", "label", "alias", "domain"].iter().find_map(|field| text(it, field));
+    Ok(Tenant { id: id(it, "id").or_else(|| id(it, "tenant_id")), name: name.unwrap_or_default() })
 }
 
 /// The object under a name, where there is one, else the body itself.

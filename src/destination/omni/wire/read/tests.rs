@@ -14,46 +14,18 @@ fn dec(text: &str) -> Decimal {
 fn every_sample_of_an_order_is_read_and_its_total_comes_out() {
     let samples: [(&[u8], &str, &str); 14] = [
         (sample!("webhook-orders-create"), "14800001", "draft"),
-        (
-            sample!("webhook-orders-create-fee-and-discount"),
-            "14800040",
-            "draft",
-        ),
-        (
-            sample!("webhook-orders-create-unlinked-line"),
-            "14800030",
-            "draft",
-        ),
+        (sample!("webhook-orders-create-fee-and-discount"), "14800040", "draft"),
+        (sample!("webhook-orders-create-unlinked-line"), "14800030", "draft"),
         (sample!("webhook-orders-update-draft"), "14800010", "draft"),
-        (
-            sample!("webhook-orders-update-finalized"),
-            "14800011",
-            "finalized",
-        ),
+        (sample!("webhook-orders-update-finalized"), "14800011", "finalized"),
         (sample!("webhook-orders-update-packed"), "14800012", "finalized"),
         (sample!("webhook-orders-update-shipped"), "14800013", "finalized"),
-        (
-            sample!("webhook-orders-update-received-unpaid"),
-            "14800014",
-            "finalized",
-        ),
-        (
-            sample!("webhook-orders-update-completed"),
-            "14800015",
-            "completed",
-        ),
+        (sample!("webhook-orders-update-received-unpaid"), "14800014", "finalized"),
+        (sample!("webhook-orders-update-completed"), "14800015", "completed"),
         (sample!("webhook-orders-update-returned"), "14800016", "finalized"),
-        (
-            sample!("webhook-orders-update-part-returned"),
-            "14800017",
-            "finalized",
-        ),
+        (sample!("webhook-orders-update-part-returned"), "14800017", "finalized"),
         (sample!("webhook-orders-update-finished"), "14800018", "finished"),
-        (
-            sample!("webhook-orders-update-cancelled"),
-            "14800019",
-            "cancelled",
-        ),
+        (sample!("webhook-orders-update-cancelled"), "14800019", "cancelled"),
         (sample!("webhook-orders-create"), "14800001", "draft"),
     ];
     for (body, id, status) in samples {
@@ -61,16 +33,9 @@ fn every_sample_of_an_order_is_read_and_its_total_comes_out() {
         assert_eq!((order.id.as_str(), order.status.as_str()), (id, status));
         assert_eq!(order.cancelled, status == "cancelled", "{id}");
         let lines: Decimal = order.lines.iter().map(|line| line.amount).sum();
-        assert_eq!(
-            Some(lines - order.discount + order.fee + order.tax),
-            order.total,
-            "{id}"
-        );
+        assert_eq!(Some(lines - order.discount + order.fee + order.tax), order.total, "{id}");
         assert_eq!(order.phone.as_deref(), Some("0912000001"));
-        assert_eq!(
-            order.customer.as_ref().unwrap().id,
-            order.customer_id.clone().unwrap()
-        );
+        assert_eq!(order.customer.as_ref().unwrap().id, order.customer_id.clone().unwrap());
         assert!(order.created_at.is_some() && order.version.is_some());
     }
 }
@@ -78,10 +43,7 @@ fn every_sample_of_an_order_is_read_and_its_total_comes_out() {
 #[test]
 fn an_order_tells_its_stages_sums_and_payments() {
     let with_fee = order(sample!("webhook-orders-create-fee-and-discount")).unwrap();
-    assert_eq!(
-        (with_fee.discount, with_fee.fee, with_fee.total),
-        (dec("20000"), dec("30000"), Some(dec("250000")))
-    );
+    assert_eq!((with_fee.discount, with_fee.fee, with_fee.total), (dec("20000"), dec("30000"), Some(dec("250000"))));
     assert_eq!(with_fee.lines[0].sku, "AT-S");
     assert_eq!(with_fee.lines[0].variant_id.as_deref(), Some("5700001"));
     let part = order(sample!("webhook-orders-update-part-returned")).unwrap();
@@ -106,38 +68,14 @@ fn order_with(fields: &str) -> Result<PosOrder, WireError> {
 fn the_discount_is_the_figure_with_which_the_total_comes_out() {
     for (fields, discount, tax) in [
         (r#""total":170,"total_discount":10"#, "10", "0"),
-        (
-            r#""total":170,"total_discount":30,"order_discount_value":10"#,
-            "10",
-            "0",
-        ),
+        (r#""total":170,"total_discount":30,"order_discount_value":10"#, "10", "0"),
         (r#""total":170,"total_discount":30"#, "10", "0"),
         (r#""total":180,"total_discount":20"#, "0", "0"),
-        (
-            r#""total":170,"discount_items":[{"amount":4},{"amount":"6"}]"#,
-            "10",
-            "0",
-        ),
-        (
-            r#""total":200,"total_discount":10,"delivery_fee":{"fee":30}"#,
-            "10",
-            "0",
-        ),
-        (
-            r#""total":200,"total_discount":"10","delivery_fee":30"#,
-            "10",
-            "0",
-        ),
-        (
-            r#""total":187,"total_discount":10,"tax_treatment":"exclusive","total_tax":17"#,
-            "10",
-            "17",
-        ),
-        (
-            r#""total":170,"total_discount":10,"tax_treatment":"inclusive","total_tax":17"#,
-            "10",
-            "0",
-        ),
+        (r#""total":170,"discount_items":[{"amount":4},{"amount":"6"}]"#, "10", "0"),
+        (r#""total":200,"total_discount":10,"delivery_fee":{"fee":30}"#, "10", "0"),
+        (r#""total":200,"total_discount":"10","delivery_fee":30"#, "10", "0"),
+        (r#""total":187,"total_discount":10,"tax_treatment":"exclusive","total_tax":17"#, "10", "17"),
+        (r#""total":170,"total_discount":10,"tax_treatment":"inclusive","total_tax":17"#, "10", "0"),
         (r#""total":999,"total_discount":10"#, "10", "0"),
     ] {
         let order = order_with(fields).unwrap();
@@ -161,14 +99,8 @@ fn what_would_make_a_wrong_total_is_an_error() {
         ("[]", WireError::NotAnObject),
         (r#"{"id":1}"#, WireError::Missing("order_line_items")),
         (r#"{"order_line_items":[]}"#, WireError::Missing("id")),
-        (
-            r#"{"id":1,"order_line_items":[{"price":1}]}"#,
-            WireError::Missing("order_line_items[].quantity"),
-        ),
-        (
-            r#"{"id":1,"order_line_items":[{"price":"1,5","quantity":1}]}"#,
-            WireError::Bad("price"),
-        ),
+        (r#"{"id":1,"order_line_items":[{"price":1}]}"#, WireError::Missing("order_line_items[].quantity")),
+        (r#"{"id":1,"order_line_items":[{"price":"1,5","quantity":1}]}"#, WireError::Bad("price")),
         (
             r#"{"id":1,"order_line_items":[{"price":79228162514264337593543950335,"quantity":10}]}"#,
             WireError::Bad("price"),
@@ -177,20 +109,11 @@ fn what_would_make_a_wrong_total_is_an_error() {
             r#"{"id":1,"order_line_items":[{"price":"9000000000000000000000000000","quantity":"99"}]}"#,
             WireError::Bad("order_line_items[].line_amount"),
         ),
-        (
-            r#"{"id":1,"order_line_items":[],"delivery_fee":{"fee":{}}}"#,
-            WireError::Bad("delivery_fee"),
-        ),
-        (
-            r#"{"id":1,"order_line_items":[],"total":"x"}"#,
-            WireError::Bad("total"),
-        ),
+        (r#"{"id":1,"order_line_items":[],"delivery_fee":{"fee":{}}}"#, WireError::Bad("delivery_fee")),
+        (r#"{"id":1,"order_line_items":[],"total":"x"}"#, WireError::Bad("total")),
     ] {
         let read = order(body.as_bytes());
-        assert!(
-            read == Err(error.clone()) || (body.contains("792281625") && read.is_err()),
-            "{body}: {read:?}"
-        );
+        assert!(read == Err(error.clone()) || (body.contains("792281625") && read.is_err()), "{body}: {read:?}");
     }
 }
 
@@ -199,16 +122,10 @@ fn a_wrapped_body_numbers_in_strings_and_comma_tags_are_read() {
     let body = r#"{"order":{"id":"7","code":"SON7","tags":"a, sapo-sync:mau","reference_number":" ABH1 ","phone_number":912000001,
         "order_line_items":[{"variant_id":0,"is_freeform":true,"product_name":"Gói quà","price":"10.5","quantity":"2"}]}}"#;
     let order = order(body.as_bytes()).unwrap();
-    assert_eq!(
-        (order.id.as_str(), order.reference.as_deref()),
-        ("7", Some("ABH1"))
-    );
+    assert_eq!((order.id.as_str(), order.reference.as_deref()), ("7", Some("ABH1")));
     assert_eq!(order.tags, ["a", "sapo-sync:mau"]);
     assert_eq!(order.phone.as_deref(), Some("912000001"));
-    assert_eq!(
-        (order.lines[0].variant_id.clone(), order.lines[0].amount),
-        (None, dec("21"))
-    );
+    assert_eq!((order.lines[0].variant_id.clone(), order.lines[0].amount), (None, dec("21")));
     assert_eq!((order.total, order.customer_id), (None, None));
 }
 
@@ -216,13 +133,7 @@ fn a_wrapped_body_numbers_in_strings_and_comma_tags_are_read() {
 fn products_are_read_with_prices_stock_and_components() {
     let plain = product(sample!("webhook-products-update-plain")).unwrap();
     assert_eq!((plain.id.as_str(), plain.active), ("3900001", true));
-    assert_eq!(
-        plain.category,
-        Some(PosCategory {
-            id: "197001".into(),
-            name: "Áo".into()
-        })
-    );
+    assert_eq!(plain.category, Some(PosCategory { id: "197001".into(), name: "Áo".into() }));
     assert_eq!(plain.images, ["https://images.example/ao.jpg"]);
     assert_eq!(plain.variants[0].sku, "AT-S");
     assert_eq!(plain.variants[0].retail_price, Some(dec("120000")));
@@ -239,11 +150,7 @@ fn products_are_read_with_prices_stock_and_components() {
     let bare = product(sample!("webhook-products-update-no-price-negative-stock")).unwrap();
     assert_eq!((bare.variants[0].retail_price, bare.category), (None, None));
     assert_eq!(bare.variants[0].inventories[0].on_hand, Some(dec("-2")));
-    assert!(
-        !product(sample!("webhook-products-update-stopped-trading"))
-            .unwrap()
-            .active
-    );
+    assert!(!product(sample!("webhook-products-update-stopped-trading")).unwrap().active);
 }
 
 #[test]
@@ -251,10 +158,7 @@ fn the_retail_price_is_found_in_the_price_lists_too() {
     let body = r#"{"product":{"id":1,"name":"A","status":"inactive","variants":[{"id":2,"variant_retail_price":null,"variant_prices":[
         {"value":7,"price_list":{"code":"BANBUON"}},{"value":"9.0","price_list":{"code":"BANLE"}}]}]}}"#;
     let product_read = product(body.as_bytes()).unwrap();
-    assert_eq!(
-        (product_read.active, product_read.variants[0].active),
-        (false, true)
-    );
+    assert_eq!((product_read.active, product_read.variants[0].active), (false, true));
     assert_eq!(product_read.variants[0].retail_price, Some(dec("9")));
     assert_eq!(product(br#"{"id":1}"#), Err(WireError::Missing("variants")));
 }
@@ -267,16 +171,8 @@ fn customers_are_read() {
         ("3689001", Some("0912000001"), "Trần Thị Mẫu")
     );
     let walk_in = customer(sample!("webhook-customers-update-walk-in")).unwrap();
-    assert_eq!(
-        (walk_in.name.as_str(), walk_in.phone, walk_in.code.as_deref()),
-        ("Khách lẻ", None, Some("KL"))
-    );
-    assert_eq!(
-        customer(sample!("webhook-customers-update-no-phone"))
-            .unwrap()
-            .phone,
-        None
-    );
+    assert_eq!((walk_in.name.as_str(), walk_in.phone, walk_in.code.as_deref()), ("Khách lẻ", None, Some("KL")));
+    assert_eq!(customer(sample!("webhook-customers-update-no-phone")).unwrap().phone, None);
     assert!(customer(sample!("webhook-customers-update-phone-as-name")).is_ok());
     assert_eq!(customer(b"{}"), Err(WireError::Missing("id")));
 }
