@@ -101,6 +101,7 @@ async fn receive(
         tracing::warn!(code = error.code(), %error, source = source.as_str(), "a webhook could not be kept; its sender will repeat it");
         ReceiveError::Away
     })?;
+    crate::observe::crash::point("published");
     if let Some((alias, tenant)) = verified.learned_tenant {
         let store = receiver.store.clone();
         tokio::spawn(async move {

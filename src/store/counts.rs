@@ -13,7 +13,7 @@ pub struct Count {
     /// For links their state; empty otherwise.
     pub state: String,
     /// How many.
-    pub rows: i64,
+    pub number: i64,
 }
 
 /// How many events of one sort ended in one way.
@@ -36,21 +36,21 @@ pub struct Tally {
 impl Store {
     /// How many links each connection has in which state.
     pub async fn link_counts(&self) -> Result<Vec<Count>, StoreError> {
-        Ok(sqlx::query_as("select connection, state, count(*) as rows from links group by connection, state")
+        Ok(sqlx::query_as("select connection, state, count(*) as number from links group by connection, state")
             .fetch_all(&self.read)
             .await?)
     }
 
     /// How many rows are parked at each connection.
     pub async fn parked_by_connection(&self) -> Result<Vec<Count>, StoreError> {
-        Ok(sqlx::query_as("select connection, '' as state, count(*) as rows from parked group by connection")
+        Ok(sqlx::query_as("select connection, '' as state, count(*) as number from parked group by connection")
             .fetch_all(&self.read)
             .await?)
     }
 
     /// How many open dead letters each connection has.
     pub async fn letters_by_connection(&self) -> Result<Vec<Count>, StoreError> {
-        let sql = "select connection, '' as state, count(*) as rows from dead_letters where state = 'open' group by connection";
+        let sql = "select connection, '' as state, count(*) as number from dead_letters where state = 'open' group by connection";
         Ok(sqlx::query_as(sql).fetch_all(&self.read).await?)
     }
 

@@ -267,7 +267,7 @@ async fn resolve_lines(run: &Run<'_>, order: &ChannelOrder) -> Result<Vec<Resolv
         }
         match (link, sku) {
             (Some(link), _) => {
-                resolved.push(ResolvedPosLine { variant_id: link.sapo_id, product_id: link.sapo_parent })
+                resolved.push(ResolvedPosLine { variant_id: link.sapo_id, product_id: link.sapo_parent });
             }
             (None, Some(sku)) => missing.push(sku.to_string()),
             (None, None) => {

@@ -254,7 +254,7 @@ async fn gone(run: &Run<'_>, links: &[Link]) -> Result<Outcome, Halt> {
         }
         match run.abaha.hide_product(&link.channel_id).await {
             Ok(()) | Err(CallError::NotFound { .. } | CallError::Refused { code: "unknown_product", .. }) => {
-                hidden += 1
+                hidden += 1;
             }
             Err(error) => return Err(error.into()),
         }

@@ -7,13 +7,16 @@ use rust_decimal::Decimal;
 use sapo_sync::app::{App, Running};
 use sapo_sync::broker::Depth;
 use sapo_sync::config::{Config, Retry};
+use sapo_sync::domain::connection::State;
 use sapo_sync::domain::event::Event;
-use sapo_sync::sandbox::{BucketConfig, Sandbox, SandboxConfig};
+use sapo_sync::sandbox::{Api, BucketConfig, Sandbox, SandboxConfig};
 use sapo_sync::store::Store;
 use sapo_sync::store::dead_letters::{DeadFilter, DeadLetter};
+use sapo_sync::store::jobs::Job;
 use sapo_sync::store::ledger::{EventFilter, LedgerRow};
 use sapo_sync::store::parked::ParkedRow;
 use sapo_sync::sync::connect::{apply, file};
+use serde_json::Value;
 use tempfile::TempDir;
 
 /// The name of the one connection.
@@ -80,7 +83,7 @@ impl World {
     pub async fn with(setup: Setup) -> Self {
         let sandbox = Sandbox::start(setup.sandbox.clone()).await.unwrap();
         let dir = tempfile::tempdir().unwrap();
-        let config = config(&setup, dir.path().to_owned());
+        let config = config_of(&setup, dir.path().to_owned());
         let mut world = Self { sandbox, dir, config, running: None, checked: false };
         world.start().await;
         world.apply(&world.connections(setup.switches, &setup.extra)).await;
@@ -90,41 +93,8 @@ impl World {
     }
 
     /// The connections file of this world's sandbox.
-    pub fn connections(&self, (products, customers, orders): (bool, bool, bool), extra: &str) -> String {
-        let sandbox = self.sandbox.config();
-        let (header, value) = sandbox.abaha_header.clone().unwrap_or(("x-none".into(), "none".into()));
-        format!(
-            r#"
-            [[store]]
-            alias = "{alias}"
-            access_token = "{token}"
-            webhook_secret = ["{secret}"]
-            base_url = "{omni}"
-            [[connection]]
-            name = "{CONNECTION}"
-            store = "{alias}"
-            channel = "abaha"
-            site = "{site}"
-            token = "{abaha_token}"
-            webhook_header = {{ name = "{header}", value = "{value}" }}
-            base_url = "{abaha}"
-            branch = {BRANCH}
-            staff = 72001
-            source = 387002
-            payment_method = 220001
-            products = {products}
-            customers = {customers}
-            orders = {orders}
-            {extra}
-            "#,
-            alias = sandbox.alias,
-            token = sandbox.access_token,
-            secret = sandbox.webhook_secret,
-            omni = self.sandbox.omni_url(),
-            site = sandbox.site,
-            abaha_token = sandbox.abaha_token,
-            abaha = self.sandbox.abaha_url(),
-        )
+    pub fn connections(&self, switches: (bool, bool, bool), extra: &str) -> String {
+        connections_of(&self.sandbox, CONNECTION, switches, extra)
     }
 
     /// Applies a connections file, as `connect apply` does.
@@ -188,7 +158,10 @@ impl World {
 
     async fn is_quiet(&self) -> bool {
         let settled = self.depth().await == Depth::default();
-        settled && self.parked().await.iter().all(|row| !matches!(row.cause.as_str(), "throttled" | "failing" | "intent_pending" | "replay"))
+        let now = self.store().clock().now();
+        // A row that is due is on its way, whatever its cause.
+        let waits = |row: &ParkedRow| row.due_at > now && !matches!(row.cause.as_str(), "throttled" | "failing" | "intent_pending" | "replay");
+        settled && self.parked().await.iter().all(waits)
     }
 
     pub async fn depth(&self) -> Depth {
@@ -222,6 +195,77 @@ impl World {
         (row.outcome, row.code)
     }
 
+    /// Pauses the connection, as `connect pause` does.
+    pub async fn pause(&self) {
+        self.set_state(State::Paused).await;
+    }
+
+    /// Resumes the connection, as `connect resume` does.
+    pub async fn resume(&self) {
+        self.set_state(State::Active).await;
+        self.store().release_now(Some(CONNECTION), Some("paused"), None).await.unwrap();
+    }
+
+    async fn set_state(&self, state: State) {
+        let mut tx = self.store().begin().await.unwrap();
+        self.store().set_connection_state(&mut tx, CONNECTION, state, None).await.unwrap();
+        tx.commit().await.unwrap();
+        self.running().context().snapshot.refresh().await.unwrap();
+    }
+
+    /// Runs a job (import, reconcile, plan) to its end.
+    pub async fn run_job(&self, kind: &str) -> Job {
+        let job = self.store().add_job(kind, CONNECTION, "{}").await.unwrap();
+        self.job_ended(&job.id).await
+    }
+
+    /// Waits for a job's end.
+    pub async fn job_ended(&self, id: &str) -> Job {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let job = self.store().job(id).await.unwrap().expect("the job is stored");
+            if job.finished_at.is_some() {
+                return job;
+            }
+            assert!(Instant::now() < deadline, "the job does not end: {job:#?}, events: {:#?}", self.events().await);
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+
+    /// The rows of a job's report, as (kind, object, action, code).
+    pub async fn job_rows(&self, job: &Job) -> Vec<(String, String, String, String)> {
+        let rows = self.store().job_rows(&job.id, 0, 100_000).await.unwrap();
+        rows.into_iter().map(|row| (row.kind, row.object_id, row.action, row.code)).collect()
+    }
+
+    /// How many writing calls reached an API.
+    pub fn writing_calls(&self, api: Api) -> usize {
+        self.sandbox.calls().iter().filter(|call| call.api == api && call.writing).count()
+    }
+
+    /// The one Abaha product of a code.
+    pub fn on_abaha(&self, code: &str) -> Value {
+        let mut found = self.sandbox.abaha().product_by_code(code);
+        assert_eq!(found.len(), 1, "products with the code {code:?} on Abaha");
+        found.remove(0)
+    }
+
+    /// Waits until something is so.
+    pub async fn eventually(&self, what: &str, condition: impl AsyncFn() -> bool) {
+        let deadline = Instant::now() + PATIENCE;
+        while !condition().await {
+            assert!(Instant::now() < deadline, "in vain: {what}; events: {:#?}", self.events().await);
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    }
+
+    /// Ends a test that has failed already, so that its own message is what is seen.
+    pub async fn abandon(mut self) {
+        self.checked = true;
+        self.stop().await;
+        self.sandbox.clone().stop().await;
+    }
+
     /// Ends the test: everything is settled but the rows named, as `parked:unlinked_product` or `dead:refused`, each as
     /// often as it stands.
     pub async fn finish(mut self, left: &[&str]) {
@@ -244,7 +288,8 @@ impl Drop for World {
     }
 }
 
-fn config(setup: &Setup, data_dir: PathBuf) -> Config {
+/// The program's settings in a test.
+pub fn config_of(setup: &Setup, data_dir: PathBuf) -> Config {
     Config {
         listen: ([127, 0, 0, 1], 0).into(),
         database_url: format!("sqlite://{}", data_dir.join("state.db").display()),
@@ -265,4 +310,51 @@ fn config(setup: &Setup, data_dir: PathBuf) -> Config {
 /// A decimal from a whole number.
 pub fn dong(amount: i64) -> Decimal {
     Decimal::from(amount)
+}
+
+/// The connections file of a sandbox: its store, and one connection with its site.
+pub fn connections_of(sandbox: &Sandbox, name: &str, (products, customers, orders): (bool, bool, bool), extra: &str) -> String {
+    let config = sandbox.config();
+    let (header, value) = config.abaha_header.clone().unwrap_or(("x-none".into(), "none".into()));
+    format!(
+        r#"
+        [[store]]
+        alias = "{alias}"
+        access_token = "{token}"
+        webhook_secret = ["{secret}"]
+        base_url = "{omni}"
+        [[connection]]
+        name = "{name}"
+        store = "{alias}"
+        channel = "abaha"
+        site = "{site}"
+        token = "{abaha_token}"
+        webhook_header = {{ name = "{header}", value = "{value}" }}
+        base_url = "{abaha}"
+        branch = {BRANCH}
+        staff = 72001
+        source = 387002
+        payment_method = 220001
+        products = {products}
+        customers = {customers}
+        orders = {orders}
+        {extra}
+        "#,
+        alias = config.alias,
+        token = config.access_token,
+        secret = config.webhook_secret,
+        omni = sandbox.omni_url(),
+        site = config.site,
+        abaha_token = config.abaha_token,
+        abaha = sandbox.abaha_url(),
+    )
+}
+
+/// Waits until something is so.
+pub async fn until(what: &str, so: impl AsyncFn() -> bool) {
+    let deadline = Instant::now() + PATIENCE;
+    while !so().await {
+        assert!(Instant::now() < deadline, "waited in vain until {what}");
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
 }

@@ -1,0 +1,514 @@
+//! What can be asked for, with an example for each.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::builder::NonEmptyStringValueParser;
+use clap::{Args, Parser, Subcommand};
+
+use super::moment::{self, Moment};
+use crate::store::links::{LinkKind, LinkState};
+
+/// Keeps a Sapo Omni/POS shop in step with its Abaha app.
+#[derive(Debug, Parser)]
+#[command(name = "sapo-sync", version, propagate_version = true, after_help = MAIN)]
+pub struct Cli {
+    /// What holds for every command.
+    #[command(flatten)]
+    pub global: Global,
+    /// The command.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// What holds for every command.
+#[derive(Args, Clone, Debug)]
+pub struct Global {
+    /// Settings file; `sapo-sync config` prints every key with its default
+    #[arg(long, global = true, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Where state and queue live, instead of the settings' data_dir
+    #[arg(long, global = true, value_name = "DIR")]
+    pub data_dir: Option<PathBuf>,
+    /// One JSON object a line instead of tables; times are ISO-8601
+    #[arg(long, global = true)]
+    pub json: bool,
+}
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Run everything: receive webhooks, work on them, reconcile on a timer
+    #[command(after_help = UP)]
+    Up,
+    /// Run everything beside a made-up shop and site with live traffic; nothing else is needed
+    #[command(after_help = DEMO)]
+    Demo(DemoArgs),
+    /// Run the made-up Sapo Omni shop and Abaha site alone, as HTTP servers
+    #[command(after_help = SANDBOX)]
+    Sandbox(SandboxArgs),
+    /// Connect shops and sites; look at, pause, resume and check connections
+    #[command(subcommand, after_help = CONNECT)]
+    Connect(ConnectCommand),
+    /// First full sync: everything that differs is worked on
+    #[command(after_help = IMPORT)]
+    Import(JobArgs),
+    /// Repair what webhooks missed, both ways
+    #[command(after_help = RECONCILE)]
+    Reconcile(JobArgs),
+    /// Dry run: every create, link, update, skip and error with its reason; nothing is written to either side
+    #[command(after_help = PLAN)]
+    Plan(PlanArgs),
+    /// Look at events: what came, what was decided, what was called
+    #[command(subcommand, after_help = EVENTS)]
+    Events(EventsCommand),
+    /// Look at links: which thing of the shop is which thing of the channel
+    #[command(subcommand, after_help = LINKS)]
+    Links(LinksCommand),
+    /// Look at dead letters; replay or discard them
+    #[command(subcommand, after_help = DEAD)]
+    Dead(DeadCommand),
+    /// Look at what waits for a time or a cause; let it go now
+    #[command(subcommand, after_help = PARKED)]
+    Parked(ParkedCommand),
+    /// Check settings, data dir, database, master key, queue, and every connection against its shop
+    #[command(after_help = CHECK)]
+    Check,
+    /// Ask a running process whether it can do its work; the exit code says
+    #[command(after_help = HEALTHCHECK)]
+    Healthcheck {
+        /// What to ask instead of the own address
+        #[arg(long, value_name = "URL")]
+        url: Option<String>,
+    },
+    /// Print every setting with its default and meaning
+    #[command(after_help = CONFIG)]
+    Config {
+        /// The values in force instead; secrets only as "set" or "not set"
+        #[arg(long)]
+        current: bool,
+    },
+}
+
+/// How the demo is run.
+#[derive(Args, Clone, Debug)]
+pub struct DemoArgs {
+    /// Things that happen in the shop and on the site, a second
+    #[arg(long, default_value_t = 2.0, value_parser = rate)]
+    pub rate: f64,
+    /// Products of the made-up shop
+    #[arg(long, default_value_t = 300)]
+    pub products: usize,
+    /// Customers of the made-up shop
+    #[arg(long, default_value_t = 200)]
+    pub customers: usize,
+    /// Makes the same shop and the same traffic again; the run's number where none is given
+    #[arg(long)]
+    pub seed: Option<u64>,
+    /// Stop by itself after so long (30s, 5m), wait until all is settled, and compare both sides
+    #[arg(long = "for", value_name = "DURATION", value_parser = moment::duration)]
+    pub lasting: Option<Duration>,
+}
+
+/// How the sandbox is run.
+#[derive(Args, Clone, Debug)]
+pub struct SandboxArgs {
+    /// Where the Sapo Omni API listens
+    #[arg(long, default_value = "127.0.0.1:9101", value_name = "ADDRESS")]
+    pub omni_listen: SocketAddr,
+    /// Where the Abaha API listens
+    #[arg(long, default_value = "127.0.0.1:9103", value_name = "ADDRESS")]
+    pub abaha_listen: SocketAddr,
+    /// Where the control API listens
+    #[arg(long, default_value = "127.0.0.1:9109", value_name = "ADDRESS")]
+    pub control_listen: SocketAddr,
+    /// Products of the made-up shop
+    #[arg(long, default_value_t = 2_000)]
+    pub products: usize,
+    /// Customers of the made-up shop
+    #[arg(long, default_value_t = 1_000)]
+    pub customers: usize,
+    /// Makes the same shop again
+    #[arg(long, default_value_t = 1)]
+    pub seed: u64,
+    /// Send webhooks to the sapo-sync that listens there
+    #[arg(long, value_name = "URL")]
+    pub webhooks_to: Option<String>,
+    /// Make live traffic: so many things a second
+    #[arg(long, value_name = "RATE", value_parser = rate)]
+    pub traffic: Option<f64>,
+    /// Write the file for `connect apply` here
+    #[arg(long, value_name = "FILE")]
+    pub write_connections: Option<PathBuf>,
+}
+
+/// What to do about connections.
+#[derive(Debug, Subcommand)]
+pub enum ConnectCommand {
+    /// Make connections as a file says; tells what changed, removes nothing unless told to
+    #[command(after_help = CONNECT_APPLY)]
+    Apply {
+        /// The connections file (TOML)
+        file: PathBuf,
+        /// Stop connections that the file does not name
+        #[arg(long)]
+        prune: bool,
+        /// Do not ask the shops whether tokens and ids are right
+        #[arg(long)]
+        offline: bool,
+    },
+    /// List connections with what lies at each
+    #[command(after_help = CONNECT_LIST)]
+    List(Filter),
+    /// Show one connection: settings, state, which secrets are set
+    #[command(after_help = CONNECT_SHOW)]
+    Show {
+        /// Its name
+        name: String,
+    },
+    /// Take events, but work on none until resumed
+    #[command(after_help = CONNECT_PAUSE)]
+    Pause {
+        /// Its name
+        name: String,
+    },
+    /// Go on after a pause, and catch up
+    #[command(after_help = CONNECT_RESUME)]
+    Resume {
+        /// Its name
+        name: String,
+    },
+    /// Check connections against shop and channel: tokens, ids, hosts
+    #[command(after_help = CONNECT_CHECK)]
+    Check {
+        /// Its name; all that are not stopped where none is given
+        name: Option<String>,
+    },
+}
+
+/// Which connection a job is for.
+#[derive(Args, Clone, Debug)]
+pub struct JobArgs {
+    /// The connection; every active one in turn where none is given
+    #[arg(long, value_name = "NAME", value_parser = NonEmptyStringValueParser::new())]
+    pub connection: Option<String>,
+}
+
+/// What a plan is for.
+#[derive(Args, Clone, Debug)]
+pub struct PlanArgs {
+    /// Which connection.
+    #[command(flatten)]
+    pub job: JobArgs,
+    /// Print at most so many rows; the totals are of all
+    #[arg(long, value_parser = clap::value_parser!(i64).range(1..))]
+    pub limit: Option<i64>,
+}
+
+/// Which rows of a list.
+#[derive(Args, Clone, Debug)]
+pub struct Filter {
+    /// An order code, an object id, or the start of an event id; of links a SKU, phone, code or id
+    #[arg(long, value_name = "TEXT", value_parser = NonEmptyStringValueParser::new())]
+    pub search: Option<String>,
+    /// Only this connection's
+    #[arg(long, value_name = "NAME", value_parser = NonEmptyStringValueParser::new())]
+    pub connection: Option<String>,
+    /// Only since: a time (2026-03-02, 2026-03-02T10:00:00+07:00) or a duration back (2h, 3d)
+    #[arg(long, value_name = "WHEN", value_parser = Moment::parse)]
+    pub since: Option<Moment>,
+    /// Only with this code, such as unlinked_product
+    #[arg(long, value_name = "CODE", value_parser = NonEmptyStringValueParser::new())]
+    pub code: Option<String>,
+    /// At most so many rows
+    #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(i64).range(1..))]
+    pub limit: i64,
+}
+
+/// What to do about events.
+#[derive(Debug, Subcommand)]
+pub enum EventsCommand {
+    /// List events, the newest first
+    #[command(after_help = EVENTS_LIST)]
+    List {
+        /// Which.
+        #[command(flatten)]
+        filter: Filter,
+        /// Only with this outcome
+        #[arg(long, value_parser = ["done", "skipped", "parked", "dead"])]
+        outcome: Option<String>,
+    },
+    /// Tell the whole story of an order: received, verified, decided, each call and answer, outcome
+    #[command(after_help = EVENTS_SHOW)]
+    Show {
+        /// An order code, an object id, or the start of an event id
+        #[arg(value_parser = NonEmptyStringValueParser::new())]
+        code: String,
+        /// Only this connection's
+        #[arg(long, value_name = "NAME")]
+        connection: Option<String>,
+    },
+}
+
+/// What to do about links.
+#[derive(Debug, Subcommand)]
+pub enum LinksCommand {
+    /// List links
+    #[command(after_help = LINKS_LIST)]
+    List {
+        /// Which.
+        #[command(flatten)]
+        filter: Filter,
+        /// Only in this state
+        #[arg(long, value_parser = state)]
+        state: Option<LinkState>,
+        /// Only the products with this SKU
+        #[arg(long)]
+        sku: Option<String>,
+        /// Only this kind: product, category, customer or order
+        #[arg(long, value_parser = kind)]
+        kind: Option<LinkKind>,
+    },
+}
+
+/// What to do about dead letters.
+#[derive(Debug, Subcommand)]
+pub enum DeadCommand {
+    /// List dead letters, the newest first
+    #[command(after_help = DEAD_LIST)]
+    List {
+        /// Which.
+        #[command(flatten)]
+        filter: Filter,
+        /// In this state
+        #[arg(long, default_value = "open", value_parser = ["open", "replayed", "superseded", "discarded"])]
+        state: String,
+    },
+    /// Show dead letters whole: why, and the other side's last answer
+    #[command(after_help = DEAD_SHOW)]
+    Show {
+        /// An order code, an object id, or the start of an event id
+        #[arg(value_parser = NonEmptyStringValueParser::new())]
+        id: String,
+        /// The webhook's body too; it may hold names and phones
+        #[arg(long)]
+        body: bool,
+    },
+    /// Send dead letters the same way again
+    #[command(after_help = DEAD_REPLAY)]
+    Replay(LettersArgs),
+    /// Set dead letters aside: they are kept, and no longer open
+    #[command(after_help = DEAD_DISCARD)]
+    Discard(LettersArgs),
+}
+
+/// Which dead letters.
+#[derive(Args, Clone, Debug)]
+#[command(group = clap::ArgGroup::new("which").required(true).args(["ids", "all"]))]
+pub struct LettersArgs {
+    /// Order codes, object ids, or starts of event ids
+    #[arg(value_name = "ID", value_parser = NonEmptyStringValueParser::new())]
+    pub ids: Vec<String>,
+    /// All that are open, and match the filters
+    #[arg(long)]
+    pub all: bool,
+    /// Only with this code
+    #[arg(long, value_name = "CODE")]
+    pub code: Option<String>,
+    /// Only this connection's
+    #[arg(long, value_name = "NAME")]
+    pub connection: Option<String>,
+    /// Only received since: a time or a duration back (2h, 3d)
+    #[arg(long, value_name = "WHEN", value_parser = Moment::parse)]
+    pub since: Option<Moment>,
+    /// Do not ask
+    #[arg(long)]
+    pub yes: bool,
+}
+
+/// What to do about parked rows.
+#[derive(Debug, Subcommand)]
+pub enum ParkedCommand {
+    /// List what waits, the longest first
+    #[command(after_help = PARKED_LIST)]
+    List(Filter),
+    /// Look at what waits again now, instead of when it is due
+    #[command(after_help = PARKED_RELEASE)]
+    Release {
+        /// Only this connection's
+        #[arg(long, value_name = "NAME")]
+        connection: Option<String>,
+        /// Only with this cause, such as unlinked_product
+        #[arg(long, value_name = "CODE")]
+        code: Option<String>,
+        /// Only this object's
+        #[arg(long, value_name = "ID")]
+        object: Option<String>,
+    },
+}
+
+fn rate(text: &str) -> Result<f64, String> {
+    let rate: f64 = text.parse().map_err(|_| "is not a number, such as 2 or 0.5".to_owned())?;
+    if rate > 0.0 && rate <= 1_000.0 { Ok(rate) } else { Err("must be above 0 and at most 1000".to_owned()) }
+}
+
+fn state(text: &str) -> Result<LinkState, String> {
+    LinkState::from_word(text).ok_or_else(|| one_of(LinkState::ALL.iter().map(|word| word.as_str())))
+}
+
+fn kind(text: &str) -> Result<LinkKind, String> {
+    LinkKind::from_word(text).ok_or_else(|| one_of(LinkKind::ALL.iter().map(|word| word.as_str())))
+}
+
+fn one_of<'a>(words: impl Iterator<Item = &'a str>) -> String {
+    format!("must be one of: {}", words.collect::<Vec<_>>().join(", "))
+}
+
+const MAIN: &str = "Examples:
+  sapo-sync demo
+  sapo-sync connect apply connections.toml
+  sapo-sync plan --connection mau-abaha
+  sapo-sync import --connection mau-abaha
+  sapo-sync up
+  sapo-sync events show ABH000012
+
+Exit codes: 0 fine, 1 failed, 2 wrong usage, 3 a job ended with failed rows, 4 not found.";
+
+const UP: &str = "Examples:
+  sapo-sync up
+  sapo-sync up --config /etc/sapo-sync.toml
+
+Stop it with Ctrl-C or SIGTERM; what was started is finished first. Other commands work beside it.";
+
+const DEMO: &str = "Examples:
+  sapo-sync demo
+  sapo-sync demo --rate 5 --products 1000
+  sapo-sync demo --for 60s
+  sapo-sync --data-dir ./data/demo events list
+
+State is kept in ./data/demo (or --data-dir) and can be looked at afterwards. The made-up shop itself is not kept:
+each run makes a new one under a number of its own (demo-1, demo-2, …), and stops the connection of the last, whose
+shop is gone. So a run never meets orders of another, and all that earlier runs left stays to be seen.
+To see work go on after a stop, run `sandbox` and `up` in two terminals and stop `up`.";
+
+const SANDBOX: &str = "Examples:
+  sapo-sync sandbox
+  sapo-sync sandbox --webhooks-to http://127.0.0.1:8080 --traffic 1 --write-connections sandbox.toml
+
+Connect it with SAPO_SYNC__OUTGOING__ALLOW_CUSTOM_HOSTS=true, `connect apply` and the file written.";
+
+const CONNECT: &str = "Examples:
+  sapo-sync connect apply connections.toml
+  sapo-sync connect list";
+
+const CONNECT_APPLY: &str = "Examples:
+  sapo-sync connect apply connections.toml
+  sapo-sync connect apply connections.toml --prune
+  sapo-sync connect apply connections.toml --offline";
+
+const CONNECT_LIST: &str = "Examples:
+  sapo-sync connect list
+  sapo-sync connect list --json";
+
+const CONNECT_SHOW: &str = "Examples:
+  sapo-sync connect show mau-abaha";
+
+const CONNECT_PAUSE: &str = "Examples:
+  sapo-sync connect pause mau-abaha";
+
+const CONNECT_RESUME: &str = "Examples:
+  sapo-sync connect resume mau-abaha";
+
+const CONNECT_CHECK: &str = "Examples:
+  sapo-sync connect check
+  sapo-sync connect check mau-abaha";
+
+const IMPORT: &str = "Examples:
+  sapo-sync import --connection mau-abaha
+  sapo-sync import --json
+
+Where `up` runs, it does the work and this command follows; else this command does it. It can be stopped with Ctrl-C
+and goes on where it was. Exit code 3: it ended, and some rows failed.";
+
+const RECONCILE: &str = "Examples:
+  sapo-sync reconcile --connection mau-abaha
+  sapo-sync reconcile
+
+`up` does this by itself every SAPO_SYNC__RECONCILE__EVERY (15m).";
+
+const PLAN: &str = "Examples:
+  sapo-sync plan --connection mau-abaha
+  sapo-sync plan --connection mau-abaha --json
+  sapo-sync plan --limit 100";
+
+const EVENTS: &str = "Examples:
+  sapo-sync events list --since 2h
+  sapo-sync events show ABH000012";
+
+const EVENTS_LIST: &str = "Examples:
+  sapo-sync events list
+  sapo-sync events list --search ABH000012
+  sapo-sync events list --since 2h --outcome parked --code unlinked_product
+  sapo-sync events list --connection mau-abaha --since 2026-03-02 --limit 500 --json";
+
+const EVENTS_SHOW: &str = "Examples:
+  sapo-sync events show ABH000012
+  sapo-sync events show 14800001 --connection mau-abaha
+  sapo-sync events show SON00001 --json";
+
+const LINKS: &str = "Examples:
+  sapo-sync links list --state error";
+
+const LINKS_LIST: &str = "Examples:
+  sapo-sync links list --state error
+  sapo-sync links list --sku AT-S
+  sapo-sync links list --kind order --since 1d --json";
+
+const DEAD: &str = "Examples:
+  sapo-sync dead list
+  sapo-sync dead replay --all --code refused";
+
+const DEAD_LIST: &str = "Examples:
+  sapo-sync dead list
+  sapo-sync dead list --code refused --since 3d
+  sapo-sync dead list --state discarded --json";
+
+const DEAD_SHOW: &str = "Examples:
+  sapo-sync dead show ABH000012
+  sapo-sync dead show 019a1b2c-3d4e --body";
+
+const DEAD_REPLAY: &str = "Examples:
+  sapo-sync dead replay ABH000012
+  sapo-sync dead replay 019a1b2c-3d4e 019a1b2c-4f50
+  sapo-sync dead replay --all --code refused --connection mau-abaha --since 2h --yes";
+
+const DEAD_DISCARD: &str = "Examples:
+  sapo-sync dead discard 019a1b2c-3d4e
+  sapo-sync dead discard --all --code unreadable --yes";
+
+const PARKED: &str = "Examples:
+  sapo-sync parked list
+  sapo-sync parked release --code unlinked_product";
+
+const PARKED_LIST: &str = "Examples:
+  sapo-sync parked list
+  sapo-sync parked list --connection mau-abaha --code unlinked_product
+  sapo-sync parked list --search ABH000012 --json";
+
+const PARKED_RELEASE: &str = "Examples:
+  sapo-sync parked release
+  sapo-sync parked release --connection mau-abaha --code unlinked_product
+  sapo-sync parked release --object 900012";
+
+const CHECK: &str = "Examples:
+  sapo-sync check
+  sapo-sync check --config /etc/sapo-sync.toml";
+
+const HEALTHCHECK: &str = "Examples:
+  sapo-sync healthcheck
+  sapo-sync healthcheck --url http://127.0.0.1:8080/readyz";
+
+const CONFIG: &str = "Examples:
+  sapo-sync config
+  sapo-sync config --current";

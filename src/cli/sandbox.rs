@@ -1,0 +1,100 @@
+//! `sandbox`: the made-up shop and site alone, for trying things out by hand and by script.
+
+use anyhow::Context as _;
+use serde_json::json;
+use tokio_util::sync::CancellationToken;
+
+use super::args::SandboxArgs;
+use super::exit::Exit;
+use super::setup::Invocation;
+use super::{out, shop};
+use crate::app;
+use crate::sandbox::{Sandbox, SandboxConfig, TrafficConfig, traffic};
+
+/// The name its connection gets.
+const NAME: &str = "mau-abaha";
+
+/// Runs until Ctrl-C.
+pub async fn run(invocation: Invocation, args: SandboxArgs) -> anyhow::Result<Exit> {
+    let sandbox = Sandbox::start(SandboxConfig {
+        omni_listen: args.omni_listen,
+        abaha_listen: args.abaha_listen,
+        control_listen: args.control_listen,
+        products: args.products,
+        customers: args.customers,
+        seed: args.seed,
+        ..SandboxConfig::default()
+    })
+    .await?;
+    let file = shop::connections_file(&sandbox, NAME);
+    if let Some(path) = &args.write_connections {
+        std::fs::write(path, &file).with_context(|| format!("{} cannot be written; choose another file with --write-connections", path.display()))?;
+    }
+    if let Some(base) = &args.webhooks_to {
+        sandbox.send_webhooks_to(base.trim_end_matches('/'));
+    }
+    if invocation.json {
+        describe_as_json(&sandbox, &args, &file);
+    } else {
+        describe(&sandbox, &args, &file);
+    }
+    let stop = CancellationToken::new();
+    let busy = args.traffic.map(|rate| {
+        let (sandbox, stop) = (sandbox.clone(), stop.clone());
+        tokio::spawn(async move { traffic(&sandbox, TrafficConfig { events_per_second: rate, seed: args.seed }, stop).await })
+    });
+    let mut news = sandbox.watch();
+    let mut signal = std::pin::pin!(app::signal());
+    loop {
+        tokio::select! {
+            () = &mut signal => break,
+            told = news.recv() => match told {
+                Ok(text) if invocation.json => out::json(&json!({"news": text})),
+                Ok(text) => out::line(text),
+                // Only lines were lost, not events.
+                Err(tokio::sync::broadcast::error::RecvError::Lagged(_)) => {}
+                Err(tokio::sync::broadcast::error::RecvError::Closed) => break,
+            },
+        }
+    }
+    stop.cancel();
+    if let Some(busy) = busy {
+        busy.await?;
+    }
+    sandbox.stop().await;
+    Ok(Exit::Fine)
+}
+
+fn describe(sandbox: &Sandbox, args: &SandboxArgs, file: &str) {
+    let config = sandbox.config();
+    out::line(format!("Sapo Omni     {}   shop {}, tenant {}", sandbox.omni_url(), config.alias, config.tenant_id));
+    out::line(format!("Abaha         {}   site {}", sandbox.abaha_url(), config.site));
+    out::line(format!("control       {}   GET /state, POST /omni/orders, POST /abaha/orders, POST /faults", sandbox.control_url()));
+    out::line(format!("products {}, customers {}, seed {}; rate limit {}+{}/s, as Sapo publishes it", args.products, args.customers, args.seed, config.bucket.size, config.bucket.leak_per_second));
+    for (key, id, name) in shop::CHOICES {
+        out::line(format!("{key:<14}{id}   {name}"));
+    }
+    match &args.webhooks_to {
+        Some(base) => out::line(format!("webhooks      {base}/webhooks/omni/{} and {base}/webhooks/abaha/{}", config.alias, config.site)),
+        None => out::line("webhooks      none are sent; --webhooks-to http://127.0.0.1:8080 sends them to a running `up`"),
+    }
+    match &args.write_connections {
+        Some(path) => out::line(format!(
+            "\nwritten: {}. Connect it:\n  SAPO_SYNC__OUTGOING__ALLOW_CUSTOM_HOSTS=true sapo-sync connect apply {}",
+            path.display(),
+            path.display()
+        )),
+        None => out::line(format!("\nThe connections file (--write-connections FILE writes it; every token and secret is of the sandbox alone):\n\n{file}")),
+    }
+}
+
+fn describe_as_json(sandbox: &Sandbox, args: &SandboxArgs, file: &str) {
+    let config = sandbox.config();
+    let choices: serde_json::Map<_, _> = shop::CHOICES.iter().map(|(key, id, _)| ((*key).to_owned(), json!(id))).collect();
+    out::json(&json!({
+        "omni": sandbox.omni_url(), "abaha": sandbox.abaha_url(), "control": sandbox.control_url(),
+        "alias": config.alias, "tenant_id": config.tenant_id, "site": config.site,
+        "access_token": config.access_token, "webhook_secret": config.webhook_secret, "abaha_token": config.abaha_token,
+        "abaha_header": config.abaha_header, "webhooks_to": args.webhooks_to, "choices": choices, "connections_file": file,
+    }));
+}

@@ -1,0 +1,67 @@
+//! `config`: the reference of every setting, or the values in force.
+
+use secrecy::SecretString;
+use serde_json::{Value, json};
+
+use super::args::Global;
+use super::exit::Exit;
+use super::{moment, out, setup};
+use crate::config::{Config, REFERENCE};
+
+/// Prints the reference file, or the values in force.
+pub fn run(global: &Global, current: bool) -> anyhow::Result<Exit> {
+    if !current {
+        out::line(REFERENCE.trim_end());
+        return Ok(Exit::Fine);
+    }
+    let rows = values(&setup::load(global)?);
+    if global.json {
+        out::json(&Value::Object(rows.into_iter().map(|(key, value)| (key.to_owned(), value)).collect()));
+    } else {
+        for (key, value) in rows {
+            out::line(format!("{key} = {value}"));
+        }
+    }
+    Ok(Exit::Fine)
+}
+
+/// Every key with its value in force; of secrets only whether they are set.
+fn values(config: &Config) -> Vec<(&'static str, Value)> {
+    let bucket = |(size, rate): (u32, f64)| json!(format!("{size}+{rate}/s"));
+    let schedule: Vec<String> = config.retry.schedule.iter().map(|step| moment::shown(*step).replace(' ', "")).collect();
+    Vec::from([
+        ("listen", json!(config.listen.to_string())),
+        ("data_dir", json!(config.data_dir.display().to_string())),
+        ("master_key", json!(set(config.master_key.as_ref()))),
+        ("database.url", json!(config.database_url)),
+        ("broker.url", json!("embedded")),
+        ("outgoing.allow_custom_hosts", json!(config.allow_custom_hosts)),
+        ("outgoing.timeout", json!(moment::shown(config.call_timeout))),
+        ("outgoing.sapo_limit", bucket(config.sapo_limit)),
+        ("outgoing.abaha_limit", bucket(config.abaha_limit)),
+        ("retry.schedule", json!(schedule.join(","))),
+        ("retry.settle_after", json!(moment::shown(config.retry.settle_after))),
+        ("retry.recheck", json!(moment::shown(config.retry.recheck))),
+        ("reconcile.every", json!(config.reconcile_every.map_or_else(|| "off".to_owned(), moment::shown))),
+        ("log.filter", json!(config.log)),
+        ("log.json", json!(config.log_json)),
+    ])
+}
+
+/// What may be said of a secret.
+pub fn set(secret: Option<&SecretString>) -> &'static str {
+    if secret.is_some() { "set" } else { "not set" }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_secret_is_said_to_be_set_and_never_shown() {
+        let mut config = Config::load(None).unwrap();
+        config.master_key = Some("0123".repeat(16).into());
+        let text = format!("{:?}", values(&config));
+        assert!(text.contains("\"set\"") && !text.contains("0123"), "{text}");
+    }
+}

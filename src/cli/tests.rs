@@ -1,0 +1,75 @@
+use clap::{CommandFactory as _, Parser as _};
+
+use super::args::{Cli, Command, DeadCommand, EventsCommand};
+
+/// The examples of a command's help, with those of its subcommands.
+fn examples(command: &clap::Command, path: &str, found: &mut Vec<(String, String)>) {
+    let help = command.get_after_help().map(ToString::to_string).unwrap_or_default();
+    let own: Vec<&str> = help.lines().filter(|line| line.starts_with("  sapo-sync ")).collect();
+    assert!(help.starts_with("Examples:\n") && !own.is_empty(), "{path} has no example");
+    found.extend(own.into_iter().map(|line| (path.to_owned(), line.trim().to_owned())));
+    for below in command.get_subcommands().filter(|below| below.get_name() != "help") {
+        examples(below, &format!("{path} {}", below.get_name()), found);
+    }
+}
+
+#[test]
+fn every_command_has_examples_and_every_example_is_understood() {
+    let mut found = Vec::new();
+    examples(&Cli::command(), "sapo-sync", &mut found);
+    for (path, example) in found {
+        let parsed = Cli::command().try_get_matches_from(example.split_whitespace());
+        assert!(parsed.is_ok(), "{path}: {example}: {}", parsed.unwrap_err());
+    }
+}
+
+#[test]
+fn the_arguments_do_not_contradict_each_other() {
+    Cli::command().debug_assert();
+}
+
+#[test]
+fn lists_show_fifty_rows_unless_told_otherwise() {
+    let cli = Cli::try_parse_from(["sapo-sync", "events", "list"]).unwrap();
+    assert!(matches!(cli.command, Command::Events(EventsCommand::List { filter, .. }) if filter.limit == 50));
+}
+
+#[test]
+fn what_holds_for_every_command_may_stand_anywhere() {
+    for line in ["sapo-sync --json --data-dir d events list", "sapo-sync events list --json --data-dir d"] {
+        let cli = Cli::try_parse_from(line.split_whitespace()).unwrap();
+        assert!(cli.global.json && cli.global.data_dir.is_some(), "{line}");
+    }
+}
+
+#[test]
+fn several_letters_are_named_or_all_are_meant() {
+    let cli = Cli::try_parse_from("sapo-sync dead replay a b".split_whitespace()).unwrap();
+    assert!(matches!(cli.command, Command::Dead(DeadCommand::Replay(letters)) if letters.ids == ["a", "b"]));
+}
+
+#[test]
+fn wrong_usage_is_refused() {
+    for line in [
+        "",
+        "fly",
+        "dead replay",
+        "dead replay --code refused",
+        "dead replay a --all",
+        "events list --since soon",
+        "events list --limit 0",
+        "events list --outcome good",
+        "events list --search=",
+        "links list --state broken",
+        "links list --kind shoe",
+        "demo --rate 0",
+        "demo --for long",
+        "sandbox --omni-listen here",
+        "connect apply",
+        "connect pause",
+    ] {
+        let words = std::iter::once("sapo-sync").chain(line.split_whitespace());
+        let refused = Cli::try_parse_from(words).map(|_| ()).unwrap_err();
+        assert!(refused.use_stderr() || line.is_empty(), "{line}");
+    }
+}
