@@ -248,6 +248,8 @@ impl Running {
     pub async fn finish(mut self) -> anyhow::Result<()> {
         let mut died = None;
         tokio::select! {
+            // Asked to stop, roles end one after the other: that is no death.
+            biased;
             () = self.stop.cancelled() => {}
             ended = self.roles.tasks.join_next() => died = Some(describe(ended)),
         }

@@ -5,15 +5,15 @@
 
 use std::collections::VecDeque;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous};
 use sqlx::{Connection as _, SqliteConnection};
-use tokio::sync::{Mutex, mpsc, oneshot, watch};
+use tokio::sync::{mpsc, oneshot, watch};
 
 use super::{Broker, BrokerError, Consumer, Delivery, Depth};
 use crate::domain::event::Event;
@@ -24,6 +24,8 @@ create table if not exists dead (seq integer primary key autoincrement, attribut
 ";
 /// A group commit holds at most so many rows; beyond it latency grows and throughput does not.
 const GROUP: usize = 256;
+/// How long consumers wait while the file cannot be written.
+const NO_ROOM: Duration = Duration::from_secs(1);
 /// Rows of one statement; a group is cut into these, so that few texts are prepared and kept.
 const CHUNKS: [usize; 4] = [64, 16, 4, 1];
 
@@ -33,6 +35,14 @@ struct Counters {
     events: AtomicI64,
     dead: AtomicI64,
     commits: AtomicI64,
+    /// Rows before the consumers' positions that are to be delivered again: of the queue, of the dead.
+    returned: [Mutex<VecDeque<i64>>; 2],
+}
+
+impl Counters {
+    fn returned(&self, table: Table) -> MutexGuard<'_, VecDeque<i64>> {
+        self.returned[table as usize].lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 /// The embedded broker.
@@ -42,16 +52,16 @@ pub struct Embedded {
     committed: watch::Receiver<u64>,
     counters: Arc<Counters>,
     file: PathBuf,
-    queue: Arc<Mutex<Cursor>>,
-    dead: Arc<Mutex<Cursor>>,
-    writer: Arc<Mutex<Option<tokio::task::JoinHandle<()>>>>,
+    durability: (String, i64),
+    queue: Arc<tokio::sync::Mutex<Cursor>>,
+    dead: Arc<tokio::sync::Mutex<Cursor>>,
+    writer: Arc<tokio::sync::Mutex<Option<tokio::task::JoinHandle<()>>>>,
 }
 
 /// Where the consumers of one table are.
 #[derive(Default)]
 struct Cursor {
     position: i64,
-    returned: Arc<std::sync::Mutex<VecDeque<i64>>>,
     reader: Option<SqliteConnection>,
 }
 
@@ -68,6 +78,7 @@ enum Operation {
     Taken { table: Table, rows: Vec<i64>, answer: Answer },
     Delete { table: Table, seq: i64, answer: Answer },
     Reject { seq: i64, answer: Answer },
+    Return { table: Table, seq: i64, answer: Answer },
     Probe { answer: Answer },
     Close { answer: Answer },
 }
@@ -78,6 +89,7 @@ impl Operation {
         | Self::Taken { answer, .. }
         | Self::Delete { answer, .. }
         | Self::Reject { answer, .. }
+        | Self::Return { answer, .. }
         | Self::Probe { answer }
         | Self::Close { answer }) = self;
         // Whoever asked may have gone; the row is kept all the same.
@@ -89,12 +101,20 @@ impl Embedded {
     /// Opens the queue file, or makes it.
     pub async fn open(file: &Path) -> Result<Self, BrokerError> {
         let mut writer = connect(file).await?;
+        let durability = durability(&mut writer).await.map_err(|error| unusable(file, &error))?;
+        if (durability.0.as_str(), durability.1) != DURABLE {
+            return Err(BrokerError::Unusable(format!(
+                "{}: this file system does not let SQLite write a log ahead (journal mode {:?}); put the data dir on a local disk (SAPO_SYNC__DATA_DIR)",
+                file.display(),
+                durability.0
+            )));
+        }
         sqlx::raw_sql(SCHEMA).execute(&mut writer).await.map_err(|error| unusable(file, &error))?;
         let counted: (i64, i64) = sqlx::query_as("select (select count(*) from queue), (select count(*) from dead)")
             .fetch_one(&mut writer)
             .await
             .map_err(|error| unusable(file, &error))?;
-        let counters = Arc::new(Counters { events: counted.0.into(), dead: counted.1.into(), commits: 0.into() });
+        let counters = Arc::new(Counters { events: counted.0.into(), dead: counted.1.into(), ..Counters::default() });
         let (operations, receiver) = mpsc::channel(4096);
         let (committed_tx, committed) = watch::channel(0);
         let task = tokio::spawn(write(writer, receiver, committed_tx, Arc::clone(&counters)));
@@ -103,9 +123,10 @@ impl Embedded {
             committed,
             counters,
             file: file.to_owned(),
+            durability,
             queue: Arc::default(),
             dead: Arc::default(),
-            writer: Arc::new(Mutex::new(Some(task))),
+            writer: Arc::new(tokio::sync::Mutex::new(Some(task))),
         })
     }
 
@@ -114,11 +135,25 @@ impl Embedded {
         self.counters.commits.load(Ordering::Relaxed)
     }
 
+    /// The writer's journal mode and its level of `synchronous`, as its own connection told them when it was opened.
+    pub fn durability(&self) -> (&str, i64) {
+        (&self.durability.0, self.durability.1)
+    }
+
     async fn ask(&self, operation: impl FnOnce(Answer) -> Operation) -> Result<(), BrokerError> {
         let (answer, answered) = oneshot::channel();
         self.operations.send(operation(answer)).await.map_err(|_| BrokerError::Closed)?;
         answered.await.map_err(|_| BrokerError::Closed)?
     }
+}
+
+/// A log written ahead, synced before each commit returns (FULL is 2).
+const DURABLE: (&str, i64) = ("wal", 2);
+
+async fn durability(connection: &mut SqliteConnection) -> Result<(String, i64), sqlx::Error> {
+    let (journal,): (String,) = sqlx::query_as("pragma journal_mode").fetch_one(&mut *connection).await?;
+    let (synchronous,): (i64,) = sqlx::query_as("pragma synchronous").fetch_one(&mut *connection).await?;
+    Ok((journal, synchronous))
 }
 
 async fn connect(file: &Path) -> Result<SqliteConnection, BrokerError> {
@@ -148,7 +183,6 @@ async fn write(
         let result = match write_group(&mut connection, &group).await {
             Ok(()) => {
                 count(&counters, &group);
-                committed.send_modify(|n| *n += 1);
                 Ok(())
             }
             Err(error) => {
@@ -157,6 +191,9 @@ async fn write(
                 Err(BrokerError::NotTaken(error.to_string()))
             }
         };
+        if return_rows(&counters, &group, result.is_ok()) || result.is_ok() {
+            committed.send_modify(|n| *n += 1);
+        }
         for operation in group.drain(..) {
             operation.answer(&result);
         }
@@ -165,6 +202,22 @@ async fn write(
         }
     }
     let _closed = connection.close().await;
+}
+
+/// Lets rows be delivered again that were given back, or whose settling could not be written. Tells whether there are any.
+fn return_rows(counters: &Counters, group: &[Operation], written: bool) -> bool {
+    let mut any = false;
+    for operation in group {
+        let (table, seq) = match operation {
+            Operation::Return { table, seq, .. } => (*table, *seq),
+            Operation::Delete { table, seq, .. } if !written => (*table, *seq),
+            Operation::Reject { seq, .. } if !written => (Table::Queue, *seq),
+            _ => continue,
+        };
+        counters.returned(table).push_back(seq);
+        any = true;
+    }
+    any
 }
 
 fn count(counters: &Counters, group: &[Operation]) {
@@ -178,7 +231,7 @@ fn count(counters: &Counters, group: &[Operation]) {
                 counters.events.fetch_sub(1, Ordering::Relaxed);
                 counters.dead.fetch_add(1, Ordering::Relaxed)
             }
-            Operation::Taken { .. } | Operation::Probe { .. } | Operation::Close { .. } => 0,
+            Operation::Taken { .. } | Operation::Return { .. } | Operation::Probe { .. } | Operation::Close { .. } => 0,
         };
     }
 }
@@ -212,7 +265,19 @@ async fn write_group(connection: &mut SqliteConnection, group: &[Operation]) -> 
                 };
                 sqlx::query(sql).bind(list(rows)).execute(&mut *connection).await?;
             }
-            Operation::Publish { .. } | Operation::Probe { .. } | Operation::Close { .. } => {}
+            Operation::Return { table, seq, .. } => {
+                // Its taker lives: the taking does not count against it.
+                let sql = match table {
+                    Table::Queue => "update queue set taken = taken - 1 where seq = $1",
+                    Table::Dead => "update dead set taken = taken - 1 where seq = $1",
+                };
+                sqlx::query(sql).bind(seq).execute(&mut *connection).await?;
+            }
+            Operation::Probe { .. } => {
+                // Writes the file's first page: a disk without room says so.
+                sqlx::query("pragma user_version = 1").execute(&mut *connection).await?;
+            }
+            Operation::Publish { .. } | Operation::Close { .. } => {}
         }
     }
     for (rows, sql) in gone.iter().zip([
@@ -300,8 +365,16 @@ impl Consumer for Reader {
             let rows = self.read(most).await?;
             if !rows.is_empty() {
                 let (table, ids) = (self.table, rows.iter().map(|row| row.seq).collect());
-                self.broker.ask(|answer| Operation::Taken { table, rows: ids, answer }).await?;
-                return Ok(rows.into_iter().map(|row| Box::new(row) as Box<dyn Delivery>).collect());
+                match self.broker.ask(|answer| Operation::Taken { table, rows: ids, answer }).await {
+                    Ok(()) => return Ok(rows.into_iter().map(|row| Box::new(row) as Box<dyn Delivery>).collect()),
+                    // No room to note who takes them: nobody does, until there is.
+                    Err(BrokerError::NotTaken(_)) => {
+                        self.broker.counters.returned(table).extend(rows.iter().map(|row| row.seq));
+                        tokio::time::sleep(NO_ROOM).await;
+                        continue;
+                    }
+                    Err(error) => return Err(error),
+                }
             }
             self.committed.changed().await.map_err(|_| BrokerError::Closed)?;
         }
@@ -314,7 +387,7 @@ impl Reader {
         let cursor = if self.table == Table::Queue { &self.broker.queue } else { &self.broker.dead };
         let mut cursor = cursor.lock().await;
         let returned: Vec<i64> = {
-            let mut returned = cursor.returned.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+            let mut returned = self.broker.counters.returned(self.table);
             let n = returned.len().min(most);
             returned.drain(..n).collect()
         };
@@ -344,14 +417,12 @@ impl Reader {
             // Our own writing; a row that cannot be read back would be a damaged file.
             let event = Event::restore(&attributes, Bytes::from(body))
                 .map_err(|error| BrokerError::Unusable(format!("row {seq}: {error}")))?;
-            let redelivered = times > 0 && !returned.contains(&seq);
             taken.push(Taken {
                 event,
                 seq,
-                redelivered,
+                redelivered: times > 0,
                 table: self.table,
                 broker: self.broker.clone(),
-                returned: Arc::clone(&cursor.returned),
             });
         }
         Ok(taken)
@@ -364,7 +435,6 @@ struct Taken {
     redelivered: bool,
     table: Table,
     broker: Embedded,
-    returned: Arc<std::sync::Mutex<VecDeque<i64>>>,
 }
 
 #[async_trait]
@@ -394,8 +464,8 @@ impl Delivery for Taken {
     }
 
     async fn give_back(self: Box<Self>) {
-        self.returned.lock().unwrap_or_else(std::sync::PoisonError::into_inner).push_back(self.seq);
-        // Wakes the consumers.
-        let _woken = self.broker.ask(|answer| Operation::Probe { answer }).await;
+        let (table, seq) = (self.table, self.seq);
+        // Where it cannot be written, it comes again all the same, as one whose taker may have died.
+        let _written = self.broker.ask(|answer| Operation::Return { table, seq, answer }).await;
     }
 }

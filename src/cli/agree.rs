@@ -39,7 +39,11 @@ struct Sides {
 pub async fn compare(context: &Context, sandbox: &Sandbox, connection: &str) -> anyhow::Result<Agreement> {
     let (pos, channel) = (sandbox.omni().orders(), sandbox.abaha().orders());
     let tag = format!("sapo-sync:{connection}");
-    let mut agreement = Agreement { to_abaha: to_abaha(&pos, &channel, &tag), to_sapo: to_sapo(&pos, &channel, &tag), ..Agreement::default() };
+    let mut agreement = Agreement {
+        to_abaha: to_abaha(&pos, &channel, &tag),
+        to_sapo: to_sapo(&pos, &channel, &tag),
+        ..Agreement::default()
+    };
     let plan = context.store.add_job("plan", connection, "{}").await?;
     let ended = until_ended(&context.store, &plan.id, &mut Progress::new(false)).await?;
     if serde_json::from_str::<Summary>(&ended.found).is_err() || ended.state != "done" {
@@ -52,7 +56,9 @@ pub async fn compare(context: &Context, sandbox: &Sandbox, connection: &str) -> 
             break;
         }
         after += i64::try_from(rows.len()).unwrap_or(i64::MAX);
-        agreement.differences.extend(rows.into_iter().filter(|row| matches!(row.action.as_str(), "create" | "link" | "update")));
+        agreement
+            .differences
+            .extend(rows.into_iter().filter(|row| matches!(row.action.as_str(), "create" | "link" | "update")));
     }
     let open = DeadFilter { connection: Some(connection.to_owned()), limit: i64::MAX, ..DeadFilter::default() };
     for letter in context.store.list_letters(&open).await? {
@@ -66,12 +72,17 @@ pub async fn compare(context: &Context, sandbox: &Sandbox, connection: &str) -> 
 
 fn is_ours(order: &Value, tag: &str) -> bool {
     let tags = &order["tags"];
-    tags.as_str().is_some_and(|tags| tags.split(',').any(|one| one.trim() == tag)) || tags.as_array().is_some_and(|tags| tags.iter().any(|one| one == tag))
+    tags.as_str().is_some_and(|tags| tags.split(',').any(|one| one.trim() == tag))
+        || tags.as_array().is_some_and(|tags| tags.iter().any(|one| one == tag))
 }
 
 /// An id or code, whether it is written as a number or as text.
 fn text(value: &Value) -> Option<String> {
-    value.as_str().map(ToOwned::to_owned).or_else(|| value.as_u64().map(|number| number.to_string())).filter(|text| !text.is_empty())
+    value
+        .as_str()
+        .map(ToOwned::to_owned)
+        .or_else(|| value.as_u64().map(|number| number.to_string()))
+        .filter(|text| !text.is_empty())
 }
 
 fn sides(taken: impl Iterator<Item = Option<String>>, made: impl Iterator<Item = Option<String>>) -> Sides {
@@ -87,12 +98,22 @@ fn sides(taken: impl Iterator<Item = Option<String>>, made: impl Iterator<Item =
 
 fn to_abaha(pos: &[Value], channel: &[Value], tag: &str) -> Sides {
     let taken = pos.iter().filter(|order| !is_ours(order, tag)).map(|order| text(&order["id"]));
-    sides(taken, channel.iter().filter(|order| order["pos_type"] == "sapopos").filter(|order| !from_site(pos, order, tag)).map(|order| text(&order["pos_id"])))
+    sides(
+        taken,
+        channel
+            .iter()
+            .filter(|order| order["pos_type"] == "sapopos")
+            .filter(|order| !from_site(pos, order, tag))
+            .map(|order| text(&order["pos_id"])),
+    )
 }
 
 fn to_sapo(pos: &[Value], channel: &[Value], tag: &str) -> Sides {
     let own = channel.iter().filter(|order| order["pos_type"] != "sapopos" || from_site(pos, order, tag));
-    sides(own.map(|order| text(&order["cart_code"])), pos.iter().filter(|order| is_ours(order, tag)).map(|order| text(&order["reference_number"])))
+    sides(
+        own.map(|order| text(&order["cart_code"])),
+        pos.iter().filter(|order| is_ours(order, tag)).map(|order| text(&order["reference_number"])),
+    )
 }
 
 /// Whether an order of the site with a mark is one that the site itself took.
@@ -118,19 +139,39 @@ impl Agreement {
             }));
             return ended;
         }
-        let row = |way: &str, sides: Sides| vec![way.to_owned(), sides.taken.to_string(), sides.there.to_string(), (sides.taken - sides.there).to_string(), sides.doubled.to_string()];
-        out::table(&["orders (Đơn hàng)", "taken", "on the other side", "not there", "twice"], vec![row("Sapo → Abaha", self.to_abaha), row("Abaha → Sapo", self.to_sapo)]);
-        out::line("not there, rightly: cancelled before they were seen, no phone number, or waiting for a product that Sapo does not know");
+        let row = |way: &str, sides: Sides| {
+            vec![
+                way.to_owned(),
+                sides.taken.to_string(),
+                sides.there.to_string(),
+                (sides.taken - sides.there).to_string(),
+                sides.doubled.to_string(),
+            ]
+        };
+        out::table(
+            &["orders (Đơn hàng)", "taken", "on the other side", "not there", "twice"],
+            vec![row("Sapo → Abaha", self.to_abaha), row("Abaha → Sapo", self.to_sapo)],
+        );
+        out::line(
+            "not there, rightly: cancelled before they were seen, no phone number, or waiting for a product that Sapo does not know",
+        );
         out::line(format!("parked: {}; dead letters: {}", told(&self.parked), told(&self.dead)));
         if self.differences.is_empty() {
-            out::line("a dry run of the import finds nothing to change: both sides agree");
+            out::line("a dry run of the import finds nothing left to do: both sides agree");
         } else {
-            out::line(format!("a dry run of the import would still change {}:", self.differences.len()));
-            let rows = self.differences.iter().take(20).map(|row| vec![row.action.clone(), row.kind.clone(), row.object_id.clone(), row.code.clone(), row.reason.clone()]);
+            out::line(format!(
+                "a dry run of the import would still look at {} (sapo-sync events show CODE tells why each is as it is):",
+                self.differences.len()
+            ));
+            let rows = self.differences.iter().take(20).map(|row| {
+                vec![row.action.clone(), row.kind.clone(), row.object_id.clone(), row.code.clone(), row.reason.clone()]
+            });
             out::table(&["action", "kind", "object", "code", "reason"], rows.collect());
         }
         if self.doubled() {
-            out::note("error: an order stands twice on one side; that is a defect: please report it with `sapo-sync events show CODE`");
+            out::note(
+                "error: an order stands twice on one side; that is a defect: please report it with `sapo-sync events show CODE`",
+            );
         }
         ended
     }

@@ -7,12 +7,13 @@ use std::time::Duration;
 use clap::builder::NonEmptyStringValueParser;
 use clap::{Args, Parser, Subcommand};
 
+use super::examples;
 use super::moment::{self, Moment};
 use crate::store::links::{LinkKind, LinkState};
 
 /// Keeps a Sapo Omni/POS shop in step with its Abaha app.
 #[derive(Debug, Parser)]
-#[command(name = "sapo-sync", version, propagate_version = true, after_help = MAIN)]
+#[command(name = "sapo-sync", version, propagate_version = true, after_help = examples::MAIN)]
 pub struct Cli {
     /// What holds for every command.
     #[command(flatten)]
@@ -28,7 +29,7 @@ pub struct Global {
     /// Settings file; `sapo-sync config` prints every key with its default
     #[arg(long, global = true, value_name = "FILE")]
     pub config: Option<PathBuf>,
-    /// Where state and queue live, instead of the settings' data_dir
+    /// Where state and queue live, instead of where the settings say
     #[arg(long, global = true, value_name = "DIR")]
     pub data_dir: Option<PathBuf>,
     /// One JSON object a line instead of tables; times are ISO-8601
@@ -40,50 +41,50 @@ pub struct Global {
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Run everything: receive webhooks, work on them, reconcile on a timer
-    #[command(after_help = UP)]
+    #[command(after_help = examples::UP)]
     Up,
     /// Run everything beside a made-up shop and site with live traffic; nothing else is needed
-    #[command(after_help = DEMO)]
+    #[command(after_help = examples::DEMO)]
     Demo(DemoArgs),
     /// Run the made-up Sapo Omni shop and Abaha site alone, as HTTP servers
-    #[command(after_help = SANDBOX)]
+    #[command(after_help = examples::SANDBOX)]
     Sandbox(SandboxArgs),
     /// Connect shops and sites; look at, pause, resume and check connections
-    #[command(subcommand, after_help = CONNECT)]
+    #[command(subcommand, after_help = examples::CONNECT)]
     Connect(ConnectCommand),
     /// First full sync: everything that differs is worked on
-    #[command(after_help = IMPORT)]
+    #[command(after_help = examples::IMPORT)]
     Import(JobArgs),
     /// Repair what webhooks missed, both ways
-    #[command(after_help = RECONCILE)]
+    #[command(after_help = examples::RECONCILE)]
     Reconcile(JobArgs),
     /// Dry run: every create, link, update, skip and error with its reason; nothing is written to either side
-    #[command(after_help = PLAN)]
+    #[command(after_help = examples::PLAN)]
     Plan(PlanArgs),
     /// Look at events: what came, what was decided, what was called
-    #[command(subcommand, after_help = EVENTS)]
+    #[command(subcommand, after_help = examples::EVENTS)]
     Events(EventsCommand),
     /// Look at links: which thing of the shop is which thing of the channel
-    #[command(subcommand, after_help = LINKS)]
+    #[command(subcommand, after_help = examples::LINKS)]
     Links(LinksCommand),
     /// Look at dead letters; replay or discard them
-    #[command(subcommand, after_help = DEAD)]
+    #[command(subcommand, after_help = examples::DEAD)]
     Dead(DeadCommand),
     /// Look at what waits for a time or a cause; let it go now
-    #[command(subcommand, after_help = PARKED)]
+    #[command(subcommand, after_help = examples::PARKED)]
     Parked(ParkedCommand),
     /// Check settings, data dir, database, master key, queue, and every connection against its shop
-    #[command(after_help = CHECK)]
+    #[command(after_help = examples::CHECK)]
     Check,
     /// Ask a running process whether it can do its work; the exit code says
-    #[command(after_help = HEALTHCHECK)]
+    #[command(after_help = examples::HEALTHCHECK)]
     Healthcheck {
         /// What to ask instead of the own address
         #[arg(long, value_name = "URL")]
         url: Option<String>,
     },
     /// Print every setting with its default and meaning
-    #[command(after_help = CONFIG)]
+    #[command(after_help = examples::CONFIG)]
     Config {
         /// The values in force instead; secrets only as "set" or "not set"
         #[arg(long)]
@@ -147,7 +148,7 @@ pub struct SandboxArgs {
 #[derive(Debug, Subcommand)]
 pub enum ConnectCommand {
     /// Make connections as a file says; tells what changed, removes nothing unless told to
-    #[command(after_help = CONNECT_APPLY)]
+    #[command(after_help = examples::CONNECT_APPLY)]
     Apply {
         /// The connections file (TOML)
         file: PathBuf,
@@ -159,28 +160,28 @@ pub enum ConnectCommand {
         offline: bool,
     },
     /// List connections with what lies at each
-    #[command(after_help = CONNECT_LIST)]
+    #[command(after_help = examples::CONNECT_LIST)]
     List(Filter),
     /// Show one connection: settings, state, which secrets are set
-    #[command(after_help = CONNECT_SHOW)]
+    #[command(after_help = examples::CONNECT_SHOW)]
     Show {
         /// Its name
         name: String,
     },
     /// Take events, but work on none until resumed
-    #[command(after_help = CONNECT_PAUSE)]
+    #[command(after_help = examples::CONNECT_PAUSE)]
     Pause {
         /// Its name
         name: String,
     },
     /// Go on after a pause, and catch up
-    #[command(after_help = CONNECT_RESUME)]
+    #[command(after_help = examples::CONNECT_RESUME)]
     Resume {
         /// Its name
         name: String,
     },
     /// Check connections against shop and channel: tokens, ids, hosts
-    #[command(after_help = CONNECT_CHECK)]
+    #[command(after_help = examples::CONNECT_CHECK)]
     Check {
         /// Its name; all that are not stopped where none is given
         name: Option<String>,
@@ -218,7 +219,7 @@ pub struct Filter {
     /// Only since: a time (2026-03-02, 2026-03-02T10:00:00+07:00) or a duration back (2h, 3d)
     #[arg(long, value_name = "WHEN", value_parser = Moment::parse)]
     pub since: Option<Moment>,
-    /// Only with this code, such as unlinked_product
+    /// Only with this code, such as `unlinked_product`
     #[arg(long, value_name = "CODE", value_parser = NonEmptyStringValueParser::new())]
     pub code: Option<String>,
     /// At most so many rows
@@ -230,7 +231,7 @@ pub struct Filter {
 #[derive(Debug, Subcommand)]
 pub enum EventsCommand {
     /// List events, the newest first
-    #[command(after_help = EVENTS_LIST)]
+    #[command(after_help = examples::EVENTS_LIST)]
     List {
         /// Which.
         #[command(flatten)]
@@ -240,7 +241,7 @@ pub enum EventsCommand {
         outcome: Option<String>,
     },
     /// Tell the whole story of an order: received, verified, decided, each call and answer, outcome
-    #[command(after_help = EVENTS_SHOW)]
+    #[command(after_help = examples::EVENTS_SHOW)]
     Show {
         /// An order code, an object id, or the start of an event id
         #[arg(value_parser = NonEmptyStringValueParser::new())]
@@ -255,7 +256,7 @@ pub enum EventsCommand {
 #[derive(Debug, Subcommand)]
 pub enum LinksCommand {
     /// List links
-    #[command(after_help = LINKS_LIST)]
+    #[command(after_help = examples::LINKS_LIST)]
     List {
         /// Which.
         #[command(flatten)]
@@ -276,7 +277,7 @@ pub enum LinksCommand {
 #[derive(Debug, Subcommand)]
 pub enum DeadCommand {
     /// List dead letters, the newest first
-    #[command(after_help = DEAD_LIST)]
+    #[command(after_help = examples::DEAD_LIST)]
     List {
         /// Which.
         #[command(flatten)]
@@ -286,7 +287,7 @@ pub enum DeadCommand {
         state: String,
     },
     /// Show dead letters whole: why, and the other side's last answer
-    #[command(after_help = DEAD_SHOW)]
+    #[command(after_help = examples::DEAD_SHOW)]
     Show {
         /// An order code, an object id, or the start of an event id
         #[arg(value_parser = NonEmptyStringValueParser::new())]
@@ -296,10 +297,10 @@ pub enum DeadCommand {
         body: bool,
     },
     /// Send dead letters the same way again
-    #[command(after_help = DEAD_REPLAY)]
+    #[command(after_help = examples::DEAD_REPLAY)]
     Replay(LettersArgs),
     /// Set dead letters aside: they are kept, and no longer open
-    #[command(after_help = DEAD_DISCARD)]
+    #[command(after_help = examples::DEAD_DISCARD)]
     Discard(LettersArgs),
 }
 
@@ -331,15 +332,15 @@ pub struct LettersArgs {
 #[derive(Debug, Subcommand)]
 pub enum ParkedCommand {
     /// List what waits, the longest first
-    #[command(after_help = PARKED_LIST)]
+    #[command(after_help = examples::PARKED_LIST)]
     List(Filter),
     /// Look at what waits again now, instead of when it is due
-    #[command(after_help = PARKED_RELEASE)]
+    #[command(after_help = examples::PARKED_RELEASE)]
     Release {
         /// Only this connection's
         #[arg(long, value_name = "NAME")]
         connection: Option<String>,
-        /// Only with this cause, such as unlinked_product
+        /// Only with this cause, such as `unlinked_product`
         #[arg(long, value_name = "CODE")]
         code: Option<String>,
         /// Only this object's
@@ -364,151 +365,3 @@ fn kind(text: &str) -> Result<LinkKind, String> {
 fn one_of<'a>(words: impl Iterator<Item = &'a str>) -> String {
     format!("must be one of: {}", words.collect::<Vec<_>>().join(", "))
 }
-
-const MAIN: &str = "Examples:
-  sapo-sync demo
-  sapo-sync connect apply connections.toml
-  sapo-sync plan --connection mau-abaha
-  sapo-sync import --connection mau-abaha
-  sapo-sync up
-  sapo-sync events show ABH000012
-
-Exit codes: 0 fine, 1 failed, 2 wrong usage, 3 a job ended with failed rows, 4 not found.";
-
-const UP: &str = "Examples:
-  sapo-sync up
-  sapo-sync up --config /etc/sapo-sync.toml
-
-Stop it with Ctrl-C or SIGTERM; what was started is finished first. Other commands work beside it.";
-
-const DEMO: &str = "Examples:
-  sapo-sync demo
-  sapo-sync demo --rate 5 --products 1000
-  sapo-sync demo --for 60s
-  sapo-sync --data-dir ./data/demo events list
-
-State is kept in ./data/demo (or --data-dir) and can be looked at afterwards. The made-up shop itself is not kept:
-each run makes a new one under a number of its own (demo-1, demo-2, …), and stops the connection of the last, whose
-shop is gone. So a run never meets orders of another, and all that earlier runs left stays to be seen.
-To see work go on after a stop, run `sandbox` and `up` in two terminals and stop `up`.";
-
-const SANDBOX: &str = "Examples:
-  sapo-sync sandbox
-  sapo-sync sandbox --webhooks-to http://127.0.0.1:8080 --traffic 1 --write-connections sandbox.toml
-
-Connect it with SAPO_SYNC__OUTGOING__ALLOW_CUSTOM_HOSTS=true, `connect apply` and the file written.";
-
-const CONNECT: &str = "Examples:
-  sapo-sync connect apply connections.toml
-  sapo-sync connect list";
-
-const CONNECT_APPLY: &str = "Examples:
-  sapo-sync connect apply connections.toml
-  sapo-sync connect apply connections.toml --prune
-  sapo-sync connect apply connections.toml --offline";
-
-const CONNECT_LIST: &str = "Examples:
-  sapo-sync connect list
-  sapo-sync connect list --json";
-
-const CONNECT_SHOW: &str = "Examples:
-  sapo-sync connect show mau-abaha";
-
-const CONNECT_PAUSE: &str = "Examples:
-  sapo-sync connect pause mau-abaha";
-
-const CONNECT_RESUME: &str = "Examples:
-  sapo-sync connect resume mau-abaha";
-
-const CONNECT_CHECK: &str = "Examples:
-  sapo-sync connect check
-  sapo-sync connect check mau-abaha";
-
-const IMPORT: &str = "Examples:
-  sapo-sync import --connection mau-abaha
-  sapo-sync import --json
-
-Where `up` runs, it does the work and this command follows; else this command does it. It can be stopped with Ctrl-C
-and goes on where it was. Exit code 3: it ended, and some rows failed.";
-
-const RECONCILE: &str = "Examples:
-  sapo-sync reconcile --connection mau-abaha
-  sapo-sync reconcile
-
-`up` does this by itself every SAPO_SYNC__RECONCILE__EVERY (15m).";
-
-const PLAN: &str = "Examples:
-  sapo-sync plan --connection mau-abaha
-  sapo-sync plan --connection mau-abaha --json
-  sapo-sync plan --limit 100";
-
-const EVENTS: &str = "Examples:
-  sapo-sync events list --since 2h
-  sapo-sync events show ABH000012";
-
-const EVENTS_LIST: &str = "Examples:
-  sapo-sync events list
-  sapo-sync events list --search ABH000012
-  sapo-sync events list --since 2h --outcome parked --code unlinked_product
-  sapo-sync events list --connection mau-abaha --since 2026-03-02 --limit 500 --json";
-
-const EVENTS_SHOW: &str = "Examples:
-  sapo-sync events show ABH000012
-  sapo-sync events show 14800001 --connection mau-abaha
-  sapo-sync events show SON00001 --json";
-
-const LINKS: &str = "Examples:
-  sapo-sync links list --state error";
-
-const LINKS_LIST: &str = "Examples:
-  sapo-sync links list --state error
-  sapo-sync links list --sku AT-S
-  sapo-sync links list --kind order --since 1d --json";
-
-const DEAD: &str = "Examples:
-  sapo-sync dead list
-  sapo-sync dead replay --all --code refused";
-
-const DEAD_LIST: &str = "Examples:
-  sapo-sync dead list
-  sapo-sync dead list --code refused --since 3d
-  sapo-sync dead list --state discarded --json";
-
-const DEAD_SHOW: &str = "Examples:
-  sapo-sync dead show ABH000012
-  sapo-sync dead show 019a1b2c-3d4e --body";
-
-const DEAD_REPLAY: &str = "Examples:
-  sapo-sync dead replay ABH000012
-  sapo-sync dead replay 019a1b2c-3d4e 019a1b2c-4f50
-  sapo-sync dead replay --all --code refused --connection mau-abaha --since 2h --yes";
-
-const DEAD_DISCARD: &str = "Examples:
-  sapo-sync dead discard 019a1b2c-3d4e
-  sapo-sync dead discard --all --code unreadable --yes";
-
-const PARKED: &str = "Examples:
-  sapo-sync parked list
-  sapo-sync parked release --code unlinked_product";
-
-const PARKED_LIST: &str = "Examples:
-  sapo-sync parked list
-  sapo-sync parked list --connection mau-abaha --code unlinked_product
-  sapo-sync parked list --search ABH000012 --json";
-
-const PARKED_RELEASE: &str = "Examples:
-  sapo-sync parked release
-  sapo-sync parked release --connection mau-abaha --code unlinked_product
-  sapo-sync parked release --object 900012";
-
-const CHECK: &str = "Examples:
-  sapo-sync check
-  sapo-sync check --config /etc/sapo-sync.toml";
-
-const HEALTHCHECK: &str = "Examples:
-  sapo-sync healthcheck
-  sapo-sync healthcheck --url http://127.0.0.1:8080/readyz";
-
-const CONFIG: &str = "Examples:
-  sapo-sync config
-  sapo-sync config --current";

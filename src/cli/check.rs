@@ -78,7 +78,12 @@ pub async fn run(global: &Global) -> anyhow::Result<Exit> {
 }
 
 fn write_probe(dir: &Path) -> anyhow::Result<()> {
-    let cure = || format!("{} cannot be written; choose a data dir that this user may write and that has room (SAPO_SYNC__DATA_DIR)", dir.display());
+    let cure = || {
+        format!(
+            "{} cannot be written; choose a data dir that this user may write and that has room (SAPO_SYNC__DATA_DIR)",
+            dir.display()
+        )
+    };
     std::fs::create_dir_all(dir).with_context(cure)?;
     let probe = dir.join(format!(".check-{}", std::process::id()));
     std::fs::write(&probe, b"check").with_context(cure)?;
@@ -96,7 +101,9 @@ async fn queue(findings: &mut Findings, config: &Config) {
         Ok(queue) => {
             match queue.ready().await {
                 Ok(()) => findings.ok("queue", "events would be taken"),
-                Err(error) => findings.wrong("queue", format!("{error}; check that the data dir has room and can be written")),
+                Err(error) => {
+                    findings.wrong("queue", format!("{error}; check that the data dir has room and can be written"))
+                }
             }
             queue.close().await;
         }
@@ -117,7 +124,10 @@ async fn connections(findings: &mut Findings, config: &Config, store: &Store) ->
     if known.stores.is_empty() {
         findings.ok("master key", "usable; nothing is encrypted with it yet");
     } else {
-        findings.ok("master key", format!("opens the secrets of {} stores and {} connections", known.stores.len(), known.connections.len()));
+        findings.ok(
+            "master key",
+            format!("opens the secrets of {} stores and {} connections", known.stores.len(), known.connections.len()),
+        );
     }
     let http = app::sender(config, store.clock())?;
     let mut rows: Vec<_> = known.connections.values().collect();
@@ -126,11 +136,15 @@ async fn connections(findings: &mut Findings, config: &Config, store: &Store) ->
         let connection = &row.connection;
         let what = format!("connection {}", connection.name);
         let Some(shop) = known.stores.get(&connection.store) else {
-            findings.wrong(&what, format!("its store {} is not connected; apply a file that has both", connection.store));
+            findings
+                .wrong(&what, format!("its store {} is not connected; apply a file that has both", connection.store));
             continue;
         };
         if connection.state == State::Stopped {
-            findings.ok(&what, format!("stopped ({}), not checked", row.state_reason.as_deref().unwrap_or("no reason is known")));
+            findings.ok(
+                &what,
+                format!("stopped ({}), not checked", row.state_reason.as_deref().unwrap_or("no reason is known")),
+            );
             continue;
         }
         match connect::check(&http, shop, row).await {

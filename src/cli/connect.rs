@@ -34,7 +34,9 @@ async fn apply(invocation: &Invocation, path: &Path, prune: bool, offline: bool)
     let http = app::sender(&invocation.config, store.clock())?;
     let applied = connect::apply(&store, &http, &file, prune, offline, ACTOR).await?;
     if invocation.json {
-        out::json(&json!({"file": path.display().to_string(), "changes": applied.changes, "left_alone": applied.left_alone}));
+        out::json(
+            &json!({"file": path.display().to_string(), "changes": applied.changes, "left_alone": applied.left_alone}),
+        );
         return Ok(Exit::Fine);
     }
     if applied.changes.is_empty() {
@@ -44,13 +46,19 @@ async fn apply(invocation: &Invocation, path: &Path, prune: bool, offline: bool)
         out::line(change);
     }
     if !applied.left_alone.is_empty() {
-        out::line(format!("left alone, for the file does not name them: {} (--prune stops such)", applied.left_alone.join(", ")));
+        out::line(format!(
+            "left alone, for the file does not name them: {} (--prune stops such)",
+            applied.left_alone.join(", ")
+        ));
     }
     if offline {
         out::line("nothing was checked against the shops (--offline); `sapo-sync connect check` does");
     }
     if let Some(entry) = file.connections.first().filter(|_| !applied.changes.is_empty()) {
-        out::line(format!("webhooks go to /webhooks/omni/{} and /webhooks/abaha/{}; next: sapo-sync plan --connection {}", entry.store, entry.site, entry.name));
+        out::line(format!(
+            "webhooks go to /webhooks/omni/{} and /webhooks/abaha/{}; next: sapo-sync plan --connection {}",
+            entry.store, entry.site, entry.name
+        ));
     }
     Ok(Exit::Fine)
 }
@@ -70,11 +78,18 @@ struct Counts {
 
 impl Counts {
     async fn read(store: &Store) -> anyhow::Result<Self> {
-        Ok(Self { links: store.link_counts().await?, parked: store.parked_by_connection().await?, dead: store.letters_by_connection().await? })
+        Ok(Self {
+            links: store.link_counts().await?,
+            parked: store.parked_by_connection().await?,
+            dead: store.letters_by_connection().await?,
+        })
     }
 
     fn of(counts: &[Count], connection: &str, state: &str) -> i64 {
-        counts.iter().find(|count| count.connection == connection && count.state == state).map_or(0, |count| count.number)
+        counts
+            .iter()
+            .find(|count| count.connection == connection && count.state == state)
+            .map_or(0, |count| count.number)
     }
 
     fn object(&self, connection: &str) -> [(&'static str, i64); 4] {
@@ -111,15 +126,18 @@ async fn list(invocation: &Invocation, filter: &Filter) -> anyhow::Result<Exit> 
         })
         .collect();
     let text = |row: &Value, key: &str| row[key].as_str().map_or_else(|| row[key].to_string(), ToOwned::to_owned);
-    let header = ["connection", "store", "channel", "site", "state", "syncs", "linked", "link errors", "parked", "dead"];
+    let header =
+        ["connection", "store", "channel", "site", "state", "syncs", "linked", "link errors", "parked", "dead"];
     let cells = |row: &Value| {
-        let mut cells: Vec<String> = ["name", "store", "channel", "site", "state"].iter().map(|key| text(row, key)).collect();
-        let on: Vec<&str> = SWITCHES.iter().filter(|(key, _)| row["settings"][*key] == json!(true)).map(|(_, label)| *label).collect();
+        let mut cells: Vec<String> =
+            ["name", "store", "channel", "site", "state"].iter().map(|key| text(row, key)).collect();
+        let on: Vec<&str> =
+            SWITCHES.iter().filter(|(key, _)| row["settings"][*key] == json!(true)).map(|(_, label)| *label).collect();
         cells.push(out::or_dash(Some(&on.join(", "))));
         cells.extend(["linked", "link_errors", "parked", "dead"].iter().map(|key| text(row, key)));
         cells
     };
-    out::list(invocation.json, filter.limit, rows, &header, cells, Clone::clone);
+    out::list(invocation.json, filter.limit, &rows, &header, cells, Clone::clone);
     Ok(Exit::Fine)
 }
 
@@ -165,7 +183,9 @@ async fn show(invocation: &Invocation, name: &str) -> anyhow::Result<Exit> {
     let mut rows = Vec::new();
     for (key, value) in object.as_object().into_iter().flatten() {
         match value {
-            Value::Object(fields) => rows.extend(fields.iter().map(|(inner, value)| vec![inner.clone(), shown(inner, value)])),
+            Value::Object(fields) => {
+                rows.extend(fields.iter().map(|(inner, value)| vec![inner.clone(), shown(inner, value)]))
+            }
             value => rows.push(vec![key.clone(), shown(key, value)]),
         }
     }
@@ -193,7 +213,10 @@ async fn set_state(invocation: &Invocation, name: &str, state: State) -> anyhow:
     let row = known.connections.get(name).ok_or_else(|| no_connection(name, &known))?;
     let before = row.connection.state;
     if before == State::Stopped {
-        bail!("connection {name} is stopped ({}); `sapo-sync connect apply FILE` connects it again", row.state_reason.as_deref().unwrap_or("no reason is known"));
+        bail!(
+            "connection {name} is stopped ({}); `sapo-sync connect apply FILE` connects it again",
+            row.state_reason.as_deref().unwrap_or("no reason is known")
+        );
     }
     let (verb, reason) = if state == State::Paused { ("pause", Some("paused by hand")) } else { ("resume", None) };
     let mut released = 0;
@@ -211,7 +234,9 @@ async fn set_state(invocation: &Invocation, name: &str, state: State) -> anyhow:
     } else if before == state {
         out::line(format!("{name} is {state} already"));
     } else if state == State::Paused {
-        out::line(format!("{name} is paused: webhooks are still taken, and wait; `sapo-sync connect resume {name}` goes on"));
+        out::line(format!(
+            "{name} is paused: webhooks are still taken, and wait; `sapo-sync connect resume {name}` goes on"
+        ));
     } else {
         out::line(format!("{name} is active again; {released} waiting objects go on now"));
     }
@@ -241,7 +266,10 @@ async fn check(invocation: &Invocation, name: Option<&str>) -> anyhow::Result<Ex
         if invocation.json {
             out::json(&json!({"name": connection.name, "ok": wrong.is_none(), "reason": wrong}));
         } else {
-            out::line(wrong.map_or_else(|| format!("ok     {}", connection.name), |why| format!("wrong  {}: {why}", connection.name)));
+            out::line(wrong.map_or_else(
+                || format!("ok     {}", connection.name),
+                |why| format!("wrong  {}: {why}", connection.name),
+            ));
         }
     }
     if checked == 0 {

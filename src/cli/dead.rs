@@ -38,7 +38,7 @@ pub async fn run(invocation: Invocation, command: DeadCommand) -> anyhow::Result
                 state: Some(state),
                 limit: filter.limit.saturating_add(1),
             };
-            out::list(invocation.json, filter.limit, store.list_letters(&wanted).await?, &HEADER, cells, object);
+            out::list(invocation.json, filter.limit, &store.list_letters(&wanted).await?, &HEADER, cells, object);
             Ok(Exit::Fine)
         }
         DeadCommand::Show { id, body } => show(&invocation, &store, &id, body).await,
@@ -70,7 +70,13 @@ fn cells(letter: &DeadLetter) -> Vec<String> {
 pub async fn named(store: &Store, search: &str, connection: Option<&str>) -> anyhow::Result<Vec<DeadLetter>> {
     let mut found = Vec::new();
     for state in STATES {
-        let filter = DeadFilter { search: Some(search.to_owned()), connection: connection.map(ToOwned::to_owned), state: Some(state.to_owned()), limit: 100, ..DeadFilter::default() };
+        let filter = DeadFilter {
+            search: Some(search.to_owned()),
+            connection: connection.map(ToOwned::to_owned),
+            state: Some(state.to_owned()),
+            limit: 100,
+            ..DeadFilter::default()
+        };
         found.extend(store.list_letters(&filter).await?);
     }
     Ok(found)
@@ -79,7 +85,10 @@ pub async fn named(store: &Store, search: &str, connection: Option<&str>) -> any
 async fn show(invocation: &Invocation, store: &Store, id: &str, with_body: bool) -> anyhow::Result<Exit> {
     let letters = named(store, id, None).await?;
     if letters.is_empty() {
-        return Err(NotFound(format!("there is no dead letter of {id:?}; `sapo-sync dead list` shows those that are open")).into());
+        return Err(NotFound(format!(
+            "there is no dead letter of {id:?}; `sapo-sync dead list` shows those that are open"
+        ))
+        .into());
     }
     for letter in &letters {
         let event = if with_body { store.letter_event(&letter.event_id, letter.run).await? } else { None };
@@ -131,9 +140,14 @@ async fn meant(store: &Store, args: &LettersArgs) -> anyhow::Result<Vec<DeadLett
     for id in &args.ids {
         let found = store.list_letters(&DeadFilter { search: Some(id.clone()), ..filter.clone() }).await?;
         if found.is_empty() {
-            return Err(NotFound(format!("there is no open dead letter of {id:?} that matches; `sapo-sync dead list` shows those that are open")).into());
+            return Err(NotFound(format!(
+                "there is no open dead letter of {id:?} that matches; `sapo-sync dead list` shows those that are open"
+            ))
+            .into());
         }
-        let new = found.into_iter().filter(|letter| !letters.iter().any(|known| known.event_id == letter.event_id && known.run == letter.run));
+        let new = found
+            .into_iter()
+            .filter(|letter| !letters.iter().any(|known| known.event_id == letter.event_id && known.run == letter.run));
         letters.extend(new.collect::<Vec<_>>());
     }
     Ok(letters)
@@ -161,7 +175,11 @@ async fn settle(invocation: &Invocation, store: &Store, args: LettersArgs, deed:
     }
     if !invocation.json {
         let others = letters.len() - settled;
-        let past = if deed == Deed::Replay { "sent the same way again (by `sapo-sync up`, where it runs)" } else { "discarded; they are kept: `sapo-sync dead list --state discarded`" };
+        let past = if deed == Deed::Replay {
+            "sent the same way again (by `sapo-sync up`, where it runs)"
+        } else {
+            "discarded; they are kept: `sapo-sync dead list --state discarded`"
+        };
         out::line(format!("{settled} dead letters {past}"));
         if others > 0 {
             out::line(format!("{others} were settled by somebody else meanwhile"));

@@ -38,7 +38,7 @@ const BUCKET: (u32, f64) = (200, 50.0);
 /// How often the figures are read.
 const TICK: Duration = Duration::from_millis(500);
 /// How long the end waits until everything is settled, where it was asked for and where Ctrl-C was pressed.
-const SETTLE: (Duration, Duration) = (Duration::from_secs(60), Duration::from_secs(8));
+const SETTLE: (Duration, Duration) = (Duration::from_mins(1), Duration::from_secs(8));
 
 /// Why the traffic ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -82,7 +82,12 @@ pub async fn run(global: &Global, args: DemoArgs) -> anyhow::Result<Exit> {
     let process = Process::start(app, Some(listener))?;
     let address = process.address.context("the demo listens nowhere")?;
     let base = format!("http://{address}");
-    view.say(&format!("sapo-sync {base} (metrics: {base}/metrics) · Sapo Omni {} · Abaha {} · control {}", sandbox.omni_url(), sandbox.abaha_url(), sandbox.control_url()));
+    view.say(&format!(
+        "sapo-sync {base} (metrics: {base}/metrics) · Sapo Omni {} · Abaha {} · control {}",
+        sandbox.omni_url(),
+        sandbox.abaha_url(),
+        sandbox.control_url()
+    ));
     view.say(&format!(
         "{} products (Sản phẩm), {} customers (Khách hàng); rate limits of both sides {}+{}/s: generous, Sapo's own is 40+2/s",
         args.products, args.customers, BUCKET.0, BUCKET.1
@@ -116,7 +121,9 @@ fn next_run(known: &Snapshot) -> anyhow::Result<u64> {
     let mut last = 0;
     for name in known.connections.keys() {
         let Some(number) = name.strip_prefix(PREFIX).and_then(|number| number.parse::<u64>().ok()) else {
-            bail!("it holds the connection {name}; the demo wants a data dir of its own: choose another with --data-dir");
+            bail!(
+                "it holds the connection {name}; the demo wants a data dir of its own: choose another with --data-dir"
+            );
         };
         last = last.max(number);
     }
@@ -155,7 +162,10 @@ async fn connect(context: &Context, sandbox: &Sandbox, known: &Snapshot, name: &
     let mut tx = context.store.begin().await?;
     for row in known.connections.values().filter(|row| row.connection.state != State::Stopped) {
         let earlier = &row.connection.name;
-        context.store.set_connection_state(&mut tx, earlier, State::Stopped, Some("its made-up shop ended with its demo")).await?;
+        context
+            .store
+            .set_connection_state(&mut tx, earlier, State::Stopped, Some("its made-up shop ended with its demo"))
+            .await?;
         context.store.audit(&mut tx, ACTOR, "demo", earlier, "stopped").await?;
     }
     tx.commit().await?;
@@ -271,8 +281,13 @@ impl Demo {
     async fn until_quiet(&mut self) -> anyhow::Result<()> {
         loop {
             let waiting = self.context.store.list_parked(Some(&self.connection), None, None, 1_000).await?;
-            let for_time = waiting.iter().any(|row| matches!(row.cause.as_str(), "throttled" | "failing" | "intent_pending" | "replay"));
-            if self.sandbox.webhooks_waiting() == 0 && !for_time && self.context.broker.depth().await? == Depth::default() {
+            let for_time = waiting
+                .iter()
+                .any(|row| matches!(row.cause.as_str(), "throttled" | "failing" | "intent_pending" | "replay"));
+            if self.sandbox.webhooks_waiting() == 0
+                && !for_time
+                && self.context.broker.depth().await? == Depth::default()
+            {
                 return Ok(());
             }
             tokio::time::sleep(Duration::from_millis(200)).await;
@@ -303,7 +318,14 @@ mod tests {
                 settings: Settings::default(),
                 activated_at: 0,
             };
-            let row = ConnectionAccount { connection, token: "t".into(), webhook_header: None, webhook_secrets: Vec::new(), base_url: None, state_reason: None };
+            let row = ConnectionAccount {
+                connection,
+                token: "t".into(),
+                webhook_header: None,
+                webhook_secrets: Vec::new(),
+                base_url: None,
+                state_reason: None,
+            };
             known.connections.insert((*name).into(), Arc::new(row));
         }
         known

@@ -8,7 +8,8 @@ use super::setup::Invocation;
 use super::{out, story};
 use crate::store::ledger::{EventFilter, LedgerRow};
 
-const HEADER: [&str; 10] = ["received", "id", "connection", "topic", "object", "order", "outcome", "code", "reason", "tries"];
+const HEADER: [&str; 10] =
+    ["received", "id", "connection", "topic", "object", "order", "outcome", "code", "reason", "tries"];
 
 /// Runs one of its commands.
 pub async fn run(invocation: Invocation, command: EventsCommand) -> anyhow::Result<Exit> {
@@ -23,10 +24,12 @@ pub async fn run(invocation: Invocation, command: EventsCommand) -> anyhow::Resu
                 search: filter.search,
                 limit: filter.limit.saturating_add(1),
             };
-            out::list(invocation.json, filter.limit, store.list_events(&wanted).await?, &HEADER, cells, object);
+            out::list(invocation.json, filter.limit, &store.list_events(&wanted).await?, &HEADER, cells, object);
             Ok(Exit::Fine)
         }
-        EventsCommand::Show { code, connection } => story::tell(&invocation, &store, &code, connection.as_deref()).await,
+        EventsCommand::Show { code, connection } => {
+            story::tell(&invocation, &store, &code, connection.as_deref()).await
+        }
     }
 }
 

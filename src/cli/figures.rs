@@ -44,7 +44,9 @@ impl Figures {
     /// Reads the figures of a connection since a moment.
     pub async fn read(context: &Context, sandbox: &Sandbox, connection: &str, since: Millis) -> anyhow::Result<Self> {
         let store = &context.store;
-        let of = |counts: &[crate::store::counts::Count]| counts.iter().find(|count| count.connection == connection).map_or(0, |count| count.number);
+        let of = |counts: &[crate::store::counts::Count]| {
+            counts.iter().find(|count| count.connection == connection).map_or(0, |count| count.number)
+        };
         let mut figures = Self::tallied(&store.tally(connection, since).await?);
         figures.parked = of(&store.parked_by_connection().await?);
         figures.dead = of(&store.letters_by_connection().await?);
@@ -52,7 +54,12 @@ impl Figures {
         figures.omni_calls = sandbox.call_count(Api::Omni, "", "");
         figures.abaha_calls = sandbox.call_count(Api::Abaha, "", "");
         figures.seconds = u64::try_from((context.clock.now() - since) / 1_000).unwrap_or(0);
-        let recent = EventFilter { connection: Some(connection.to_owned()), since: Some(since), limit: RECENT, ..EventFilter::default() };
+        let recent = EventFilter {
+            connection: Some(connection.to_owned()),
+            since: Some(since),
+            limit: RECENT,
+            ..EventFilter::default()
+        };
         let rows = store.list_events(&recent).await?;
         // What waited for something else tells nothing of how fast the way is.
         let took = rows.iter().filter(|row| row.attempts == 0 && matches!(row.outcome.as_str(), "done" | "skipped"));
@@ -61,8 +68,11 @@ impl Figures {
     }
 
     fn tallied(tallies: &[Tally]) -> Self {
-        let sum = |wanted: &dyn Fn(&Tally) -> bool| tallies.iter().filter(|tally| wanted(tally)).map(|tally| tally.events).sum();
-        let created = |tally: &Tally| tally.kind == "order" && tally.outcome == "done" && tally.code.starts_with("created");
+        let sum = |wanted: &dyn Fn(&Tally) -> bool| {
+            tallies.iter().filter(|tally| wanted(tally)).map(|tally| tally.events).sum()
+        };
+        let created =
+            |tally: &Tally| tally.kind == "order" && tally.outcome == "done" && tally.code.starts_with("created");
         Self {
             events: sum(&|tally| tally.of_job == 0),
             done: sum(&|tally| tally.of_job == 0 && tally.outcome == "done"),
@@ -75,9 +85,15 @@ impl Figures {
 
     /// The figures as three short lines.
     pub fn lines(&self) -> [String; 3] {
-        let lag = self.lag_ms.map_or_else(|| "–".to_owned(), |lag| if lag < 1_000 { format!("{lag} ms") } else { format!("{},{} s", lag / 1_000, lag % 1_000 / 100) });
+        let lag = self.lag_ms.map_or_else(
+            || "–".to_owned(),
+            |lag| if lag < 1_000 { format!("{lag} ms") } else { format!("{},{} s", lag / 1_000, lag % 1_000 / 100) },
+        );
         [
-            format!("events {} in · done {} · skipped {} · parked {} · dead {} · queue {}", self.events, self.done, self.skipped, self.parked, self.dead, self.queued),
+            format!(
+                "events {} in · done {} · skipped {} · parked {} · dead {} · queue {}",
+                self.events, self.done, self.skipped, self.parked, self.dead, self.queued
+            ),
             format!("orders (Đơn hàng) Sapo → Abaha {} · Abaha → Sapo {}", self.orders_to_abaha, self.orders_to_sapo),
             format!("calls Sapo {} · Abaha {} · lag {lag} · {} s", self.omni_calls, self.abaha_calls, self.seconds),
         ]

@@ -43,7 +43,8 @@ impl Progress {
         if let Some(bar) = &self.bar {
             if published > 0 && !self.counting {
                 self.counting = true;
-                if let Ok(style) = ProgressStyle::with_template("{spinner} {msg} [{bar:24}] {pos}/{len} events settled") {
+                if let Ok(style) = ProgressStyle::with_template("{spinner} {msg} [{bar:24}] {pos}/{len} events settled")
+                {
                     bar.set_style(style.progress_chars("=> "));
                 }
             }
@@ -52,7 +53,7 @@ impl Progress {
             bar.set_message(text);
         } else if self.plain && self.said.elapsed() >= LINE_EVERY {
             self.said = Instant::now();
-            out::note(if published > 0 { format!("{text}, {settled} of {published} events settled") } else { text });
+            out::note(if published > 0 { format!("{text}; {settled} of {published} events settled") } else { text });
         }
     }
 }
@@ -83,9 +84,19 @@ fn describe(job: &Job, found: &Found) -> String {
     if job.state == "waiting" {
         return format!("{} {}: waits to be taken", job.kind, job.connection);
     }
-    let checked: Vec<String> = found.checked.iter().map(|(kind, number)| format!("{number} {}", report::label(kind))).collect();
-    let stage = if found.stage.is_empty() { "starting" } else { &found.stage };
-    let total = found.total.map(|total| format!(" of {total}")).unwrap_or_default();
+    let checked: Vec<String> =
+        found.checked.iter().map(|(kind, number)| format!("{number} {}", report::label(kind))).collect();
+    let stage = match found.stage.split_once(':') {
+        // The events are counted beside it.
+        Some((working, _)) => working,
+        None if found.stage.is_empty() => "starting",
+        None => &found.stage,
+    };
+    let total = found
+        .total
+        .filter(|total| *total > 0 && stage != "working")
+        .map(|total| format!(" of {total}"))
+        .unwrap_or_default();
     let checked = if checked.is_empty() { String::new() } else { format!(", looked at {}", checked.join(", ")) };
     format!("{} {}: {stage}{total}{checked}", job.kind, job.connection)
 }
@@ -110,7 +121,12 @@ mod tests {
         };
         assert_eq!(describe(&job, &Found::default()), "import mau-abaha: waits to be taken");
         job.state = "running".into();
-        let found = Found { stage: "customers".into(), total: Some(40), checked: [("customer".to_owned(), 7)].into(), ..Found::default() };
+        let found = Found {
+            stage: "customers".into(),
+            total: Some(40),
+            checked: [("customer".to_owned(), 7)].into(),
+            ..Found::default()
+        };
         assert_eq!(describe(&job, &found), "import mau-abaha: customers of 40, looked at 7 customers (Khách hàng)");
     }
 }

@@ -49,8 +49,14 @@ fn own_url(listen: SocketAddr) -> String {
 /// One plain GET: the only call of this program that is not one to an API.
 async fn get(url: &str) -> anyhow::Result<(u16, String)> {
     let (host, path) = parts(url)?;
-    let address = if host.rsplit_once(':').is_some_and(|(_, port)| port.parse::<u16>().is_ok()) { host.to_owned() } else { format!("{host}:80") };
-    let mut stream = TcpStream::connect(&address).await.with_context(|| format!("{url} cannot be reached; is `sapo-sync up` running, and SAPO_SYNC__LISTEN the same?"))?;
+    let address = if host.rsplit_once(':').is_some_and(|(_, port)| port.parse::<u16>().is_ok()) {
+        host.to_owned()
+    } else {
+        format!("{host}:80")
+    };
+    let mut stream = TcpStream::connect(&address).await.with_context(|| {
+        format!("{url} cannot be reached; is `sapo-sync up` running, and SAPO_SYNC__LISTEN the same?")
+    })?;
     let request = format!("GET {path} HTTP/1.1\r\nhost: {host}\r\nconnection: close\r\n\r\n");
     stream.write_all(request.as_bytes()).await?;
     let mut answer = Vec::new();
@@ -60,7 +66,9 @@ async fn get(url: &str) -> anyhow::Result<(u16, String)> {
 
 /// The host and the path of a plain http URL.
 fn parts(url: &str) -> anyhow::Result<(&str, &str)> {
-    let Some(rest) = url.strip_prefix("http://") else { bail!("--url {url:?} must begin with http://, such as http://127.0.0.1:8080/readyz") };
+    let Some(rest) = url.strip_prefix("http://") else {
+        bail!("--url {url:?} must begin with http://, such as http://127.0.0.1:8080/readyz")
+    };
     let at = rest.find('/').unwrap_or(rest.len());
     let (host, path) = rest.split_at(at);
     if host.is_empty() || url.contains(char::is_whitespace) {
@@ -102,7 +110,10 @@ mod tests {
 
     #[test]
     fn an_answer_is_its_status_and_body() {
-        assert_eq!(read("HTTP/1.1 503 Service Unavailable\r\na: b\r\n\r\nnot ready\n"), Some((503, "not ready\n".to_owned())));
+        assert_eq!(
+            read("HTTP/1.1 503 Service Unavailable\r\na: b\r\n\r\nnot ready\n"),
+            Some((503, "not ready\n".to_owned()))
+        );
         assert_eq!(read("garbage"), None);
     }
 }

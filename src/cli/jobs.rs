@@ -67,7 +67,9 @@ async fn names(store: &Store, wanted: Option<&str>) -> anyhow::Result<Vec<String
     let mut names: Vec<String> = active.map(|row| row.connection.name.clone()).collect();
     names.sort_unstable();
     if names.is_empty() {
-        bail!("no connection is active; `sapo-sync connect apply FILE` makes one, `sapo-sync connect resume NAME` goes on after a pause");
+        bail!(
+            "no connection is active; `sapo-sync connect apply FILE` makes one, `sapo-sync connect resume NAME` goes on after a pause"
+        );
     }
     Ok(names)
 }
@@ -97,7 +99,11 @@ async fn gone(worker: &mut Worker, config: &Config) -> anyhow::Error {
             tokio::time::sleep(PROBE).await;
             match app::lock(config) {
                 Ok(None) => {}
-                Ok(Some(_)) => return anyhow::anyhow!("the sapo-sync that did the work has ended; the job is kept: run this command again, or start `sapo-sync up`, and it goes on where it was"),
+                Ok(Some(_)) => {
+                    return anyhow::anyhow!(
+                        "the sapo-sync that did the work has ended; the job is kept: run this command again, or start `sapo-sync up`, and it goes on where it was"
+                    );
+                }
                 Err(error) => return error,
             }
         },
@@ -109,9 +115,15 @@ async fn interrupted(worker: Worker, job: &Job) -> anyhow::Result<Exit> {
         Worker::Own(process) => {
             out::note("stopping; what was started is finished first (Ctrl-C again ends at once)");
             process.end().await?;
-            out::note(format!("the {} of {} is stopped; run the command again, and it goes on where it was", job.kind, job.connection));
+            out::note(format!(
+                "the {} of {} is stopped; run the command again, and it goes on where it was",
+                job.kind, job.connection
+            ));
         }
-        Worker::Other => out::note(format!("the {} of {} goes on in the running sapo-sync; this command follows it no more (run it again to follow)", job.kind, job.connection)),
+        Worker::Other => out::note(format!(
+            "the {} of {} goes on in the running sapo-sync; this command follows it no more (run it again to follow)",
+            job.kind, job.connection
+        )),
     }
     Ok(Exit::Failed)
 }

@@ -26,7 +26,7 @@ pub async fn run(invocation: Invocation, command: LinksCommand) -> anyhow::Resul
             limit: filter.limit.saturating_add(1),
         })
         .await?;
-    out::list(invocation.json, filter.limit, rows, &HEADER, cells, |link| out::row(link));
+    out::list(invocation.json, filter.limit, &rows, &HEADER, cells, out::row);
     Ok(Exit::Fine)
 }
 

@@ -10,6 +10,7 @@ mod connect;
 mod dead;
 mod demo;
 mod events;
+mod examples;
 mod exit;
 mod figures;
 mod follow;

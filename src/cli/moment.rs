@@ -28,9 +28,9 @@ impl Moment {
         if let Some(moment) = time::parse(text) {
             return Ok(Self::At(moment));
         }
-        duration(text)
-            .map(Self::Back)
-            .map_err(|_| "is neither a time (2026-03-02, 2026-03-02T10:00:00+07:00) nor a duration back (30m, 2h, 3d)".to_owned())
+        duration(text).map(Self::Back).map_err(|_| {
+            "is neither a time (2026-03-02, 2026-03-02T10:00:00+07:00) nor a duration back (30m, 2h, 3d)".to_owned()
+        })
     }
 }
 
@@ -50,7 +50,8 @@ pub fn duration(text: &str) -> Result<Duration, String> {
 
 /// Writes a duration for people: `1h 30m`.
 pub fn shown(duration: Duration) -> String {
-    jiff::SignedDuration::try_from(duration).map_or_else(|_| format!("{}s", duration.as_secs()), |span| format!("{span:#}"))
+    jiff::SignedDuration::try_from(duration)
+        .map_or_else(|_| format!("{}s", duration.as_secs()), |span| format!("{span:#}"))
 }
 
 #[cfg(test)]

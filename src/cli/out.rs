@@ -102,12 +102,21 @@ pub fn table(header: &[&str], rows: Vec<Vec<String>>) {
 }
 
 /// Writes a list: at most `limit` rows, and that there are more where there are.
-pub fn list<T: Serialize>(as_json: bool, limit: i64, rows: Vec<T>, header: &[&str], cells: impl Fn(&T) -> Vec<String>, object: impl Fn(&T) -> Value) {
+pub fn list<T: Serialize>(
+    as_json: bool,
+    limit: i64,
+    rows: &[T],
+    header: &[&str],
+    cells: impl Fn(&T) -> Vec<String>,
+    object: impl Fn(&T) -> Value,
+) {
     let limit = usize::try_from(limit).unwrap_or(usize::MAX);
     let more = rows.len() > limit;
     let shown = &rows[..rows.len().min(limit)];
     if as_json {
-        shown.iter().for_each(|row| json(&object(row)));
+        for row in shown {
+            json(&object(row));
+        }
     } else if shown.is_empty() {
         note("nothing found");
     } else {
@@ -156,6 +165,9 @@ mod tests {
 
     #[test]
     fn a_row_takes_more_fields() {
-        assert_eq!(with(json!({"code": "refused"}), &[("outcome", "dead".into())]), json!({"code": "refused", "outcome": "dead"}));
+        assert_eq!(
+            with(json!({"code": "refused"}), &[("outcome", "dead".into())]),
+            json!({"code": "refused", "outcome": "dead"})
+        );
     }
 }

@@ -43,7 +43,8 @@ pub async fn print(store: &Store, job: &Job, as_json: bool, limit: Option<i64>) 
         let head = json!({"type": "summary", "job": job.id, "kind": job.kind, "connection": job.connection, "state": job.state, "created_at": job.created_at, "finished_at": job.finished_at});
         let mut fields = serde_json::to_value(&summary)?;
         fields["failed"] = json!(summary.failed());
-        let fields: Vec<(&str, Value)> = fields.as_object().into_iter().flatten().map(|(key, value)| (key.as_str(), value.clone())).collect();
+        let fields: Vec<(&str, Value)> =
+            fields.as_object().into_iter().flatten().map(|(key, value)| (key.as_str(), value.clone())).collect();
         out::json(&out::with(out::row(&head), &fields));
     } else {
         print_summary(job, &summary);
@@ -59,7 +60,9 @@ fn ended(kind: &str, summary: &Summary) -> Exit {
 fn not_done(job: &Job, as_json: bool) -> Exit {
     let reason = job.reason.as_deref().unwrap_or("no reason is known");
     if as_json {
-        out::json(&json!({"type": "summary", "job": job.id, "kind": job.kind, "connection": job.connection, "state": job.state, "reason": reason}));
+        out::json(
+            &json!({"type": "summary", "job": job.id, "kind": job.kind, "connection": job.connection, "state": job.state, "reason": reason}),
+        );
     }
     out::note(format!("error: the {} of {} ended as {}: {reason}", job.kind, job.connection, job.state));
     Exit::Failed
@@ -97,7 +100,9 @@ async fn print_failures(store: &Store, job: &Job, summary: &Summary, as_json: bo
     if summary.errors > 0 {
         let errors = errors(store, &job.id).await?;
         if as_json {
-            errors.iter().for_each(|row| out::json(&out::with(out::row(row), &[("type", json!("row")), ("connection", json!(job.connection))])));
+            for row in &errors {
+                out::json(&out::with(out::row(row), &[("type", json!("row")), ("connection", json!(job.connection))]));
+            }
         } else {
             out::line(format!("not worked on ({} of {}):", errors.len(), summary.errors));
             out::table(&["action", "kind", "object", "code", "reason"], errors.iter().map(cells).collect());
@@ -105,11 +110,19 @@ async fn print_failures(store: &Store, job: &Job, summary: &Summary, as_json: bo
     }
     let failures = store.job_failures(&job.id, FAILURES).await?;
     if as_json {
-        failures.iter().for_each(|row| out::json(&out::with(events::object(row), &[("type", json!("event"))])));
+        for row in &failures {
+            out::json(&out::with(events::object(row), &[("type", json!("event"))]));
+        }
     } else if !failures.is_empty() {
         out::line(format!("failed ({} of {}):", failures.len(), summary.parked + summary.dead));
         let rows = failures.iter().map(|row| {
-            vec![label(&row.kind).to_owned(), row.reference.clone().unwrap_or_else(|| row.object_id.clone()), row.outcome.clone(), row.code.clone(), row.reason.clone()]
+            vec![
+                label(&row.kind).to_owned(),
+                row.reference.clone().unwrap_or_else(|| row.object_id.clone()),
+                row.outcome.clone(),
+                row.code.clone(),
+                row.reason.clone(),
+            ]
         });
         out::table(&["kind", "object", "outcome", "code", "reason"], rows.collect());
     }
@@ -134,12 +147,16 @@ async fn errors(store: &Store, job: &str) -> anyhow::Result<Vec<JobRow>> {
 fn print_summary(job: &Job, summary: &Summary) {
     let lasted = job.finished_at.map_or(0, |end| (end - job.created_at) / 1_000);
     out::line(format!("{} of {}: done in {lasted} s", job.kind, job.connection));
-    let mut kinds: Vec<&str> = summary.found.keys().filter_map(|key| key.split_once('.')).map(|(kind, _)| kind).collect();
+    let mut kinds: Vec<&str> =
+        summary.found.keys().filter_map(|key| key.split_once('.')).map(|(kind, _)| kind).collect();
     kinds.dedup();
     if !kinds.is_empty() {
         let header: Vec<&str> = std::iter::once("").chain(ACTIONS).collect();
-        let of = |kind: &str, action: &str| summary.found.get(&format!("{kind}.{action}")).copied().unwrap_or(0).to_string();
-        let rows = kinds.iter().map(|kind| std::iter::once(label(kind).to_owned()).chain(ACTIONS.iter().map(|action| of(kind, action))).collect());
+        let of =
+            |kind: &str, action: &str| summary.found.get(&format!("{kind}.{action}")).copied().unwrap_or(0).to_string();
+        let rows = kinds.iter().map(|kind| {
+            std::iter::once(label(kind).to_owned()).chain(ACTIONS.iter().map(|action| of(kind, action))).collect()
+        });
         out::table(&header, rows.collect());
     }
     if job.kind == "plan" {
@@ -151,7 +168,8 @@ fn print_summary(job: &Job, summary: &Summary) {
         summary.events, summary.done, summary.skipped, summary.parked, summary.dead
     ));
     if !summary.codes.is_empty() {
-        let codes: Vec<String> = summary.codes.iter().map(|(outcome, code, number)| format!("{number} {outcome}/{code}")).collect();
+        let codes: Vec<String> =
+            summary.codes.iter().map(|(outcome, code, number)| format!("{number} {outcome}/{code}")).collect();
         out::line(format!("of these {}", codes.join(", ")));
     }
     if summary.parked > 0 {

@@ -28,7 +28,9 @@ pub async fn run(invocation: Invocation, args: SandboxArgs) -> anyhow::Result<Ex
     .await?;
     let file = shop::connections_file(&sandbox, NAME);
     if let Some(path) = &args.write_connections {
-        std::fs::write(path, &file).with_context(|| format!("{} cannot be written; choose another file with --write-connections", path.display()))?;
+        std::fs::write(path, &file).with_context(|| {
+            format!("{} cannot be written; choose another file with --write-connections", path.display())
+        })?;
     }
     if let Some(base) = &args.webhooks_to {
         sandbox.send_webhooks_to(base.trim_end_matches('/'));
@@ -41,7 +43,9 @@ pub async fn run(invocation: Invocation, args: SandboxArgs) -> anyhow::Result<Ex
     let stop = CancellationToken::new();
     let busy = args.traffic.map(|rate| {
         let (sandbox, stop) = (sandbox.clone(), stop.clone());
-        tokio::spawn(async move { traffic(&sandbox, TrafficConfig { events_per_second: rate, seed: args.seed }, stop).await })
+        tokio::spawn(async move {
+            traffic(&sandbox, TrafficConfig { events_per_second: rate, seed: args.seed }, stop).await
+        })
     });
     let mut news = sandbox.watch();
     let mut signal = std::pin::pin!(app::signal());
@@ -69,14 +73,25 @@ fn describe(sandbox: &Sandbox, args: &SandboxArgs, file: &str) {
     let config = sandbox.config();
     out::line(format!("Sapo Omni     {}   shop {}, tenant {}", sandbox.omni_url(), config.alias, config.tenant_id));
     out::line(format!("Abaha         {}   site {}", sandbox.abaha_url(), config.site));
-    out::line(format!("control       {}   GET /state, POST /omni/orders, POST /abaha/orders, POST /faults", sandbox.control_url()));
-    out::line(format!("products {}, customers {}, seed {}; rate limit {}+{}/s, as Sapo publishes it", args.products, args.customers, args.seed, config.bucket.size, config.bucket.leak_per_second));
+    out::line(format!(
+        "control       {}   GET /state, POST /omni/orders, POST /abaha/orders, POST /faults",
+        sandbox.control_url()
+    ));
+    out::line(format!(
+        "products {}, customers {}, seed {}; rate limit {}+{}/s, as Sapo publishes it",
+        args.products, args.customers, args.seed, config.bucket.size, config.bucket.leak_per_second
+    ));
     for (key, id, name) in shop::CHOICES {
         out::line(format!("{key:<14}{id}   {name}"));
     }
     match &args.webhooks_to {
-        Some(base) => out::line(format!("webhooks      {base}/webhooks/omni/{} and {base}/webhooks/abaha/{}", config.alias, config.site)),
-        None => out::line("webhooks      none are sent; --webhooks-to http://127.0.0.1:8080 sends them to a running `up`"),
+        Some(base) => out::line(format!(
+            "webhooks      {base}/webhooks/omni/{} and {base}/webhooks/abaha/{}",
+            config.alias, config.site
+        )),
+        None => {
+            out::line("webhooks      none are sent; --webhooks-to http://127.0.0.1:8080 sends them to a running `up`")
+        }
     }
     match &args.write_connections {
         Some(path) => out::line(format!(
@@ -84,13 +99,16 @@ fn describe(sandbox: &Sandbox, args: &SandboxArgs, file: &str) {
             path.display(),
             path.display()
         )),
-        None => out::line(format!("\nThe connections file (--write-connections FILE writes it; every token and secret is of the sandbox alone):\n\n{file}")),
+        None => out::line(format!(
+            "\nThe connections file (--write-connections FILE writes it; every token and secret is of the sandbox alone):\n\n{file}"
+        )),
     }
 }
 
 fn describe_as_json(sandbox: &Sandbox, args: &SandboxArgs, file: &str) {
     let config = sandbox.config();
-    let choices: serde_json::Map<_, _> = shop::CHOICES.iter().map(|(key, id, _)| ((*key).to_owned(), json!(id))).collect();
+    let choices: serde_json::Map<_, _> =
+        shop::CHOICES.iter().map(|(key, id, _)| ((*key).to_owned(), json!(id))).collect();
     out::json(&json!({
         "omni": sandbox.omni_url(), "abaha": sandbox.abaha_url(), "control": sandbox.control_url(),
         "alias": config.alias, "tenant_id": config.tenant_id, "site": config.site,

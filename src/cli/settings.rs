@@ -28,7 +28,8 @@ pub fn run(global: &Global, current: bool) -> anyhow::Result<Exit> {
 /// Every key with its value in force; of secrets only whether they are set.
 fn values(config: &Config) -> Vec<(&'static str, Value)> {
     let bucket = |(size, rate): (u32, f64)| json!(format!("{size}+{rate}/s"));
-    let schedule: Vec<String> = config.retry.schedule.iter().map(|step| moment::shown(*step).replace(' ', "")).collect();
+    let schedule: Vec<String> =
+        config.retry.schedule.iter().map(|step| moment::shown(*step).replace(' ', "")).collect();
     Vec::from([
         ("listen", json!(config.listen.to_string())),
         ("data_dir", json!(config.data_dir.display().to_string())),

@@ -12,11 +12,15 @@ pub const CHOICES: [(&str, u64, &str); 4] = [
 
 /// Writes the connections file for a running sandbox.
 pub fn connections_file(sandbox: &Sandbox, name: &str) -> String {
-    let SandboxConfig { alias, access_token, webhook_secret, site, abaha_token, abaha_header, abaha_secret, .. } = sandbox.config();
+    let SandboxConfig { alias, access_token, webhook_secret, site, abaha_token, abaha_header, abaha_secret, .. } =
+        sandbox.config();
     let (omni, abaha) = (sandbox.omni_url(), sandbox.abaha_url());
-    let header = abaha_header.as_ref().map(|(key, value)| format!("webhook_header = {{ name = {key:?}, value = {value:?} }}\n")).unwrap_or_default();
+    let header = abaha_header
+        .as_ref()
+        .map(|(key, value)| format!("webhook_header = {{ name = {key:?}, value = {value:?} }}\n"))
+        .unwrap_or_default();
     let secret = abaha_secret.as_ref().map(|secret| format!("webhook_secret = [{secret:?}]\n")).unwrap_or_default();
-    let choices: String = CHOICES.iter().map(|(key, id, _)| format!("{key} = {id}\n")).collect();
+    let choices = CHOICES.map(|(key, id, _)| format!("{key} = {id}\n")).concat();
     format!(
         "[[store]]\nalias = {alias:?}\naccess_token = {access_token:?}\nwebhook_secret = [{webhook_secret:?}]\nbase_url = {omni:?}\n\n\
          [[connection]]\nname = {name:?}\nstore = {alias:?}\nchannel = \"abaha\"\nsite = {site:?}\ntoken = {abaha_token:?}\n{header}{secret}\

@@ -21,18 +21,33 @@ struct Story {
 }
 
 /// Tells the story of an order code, an object id or the start of an event id.
-pub async fn tell(invocation: &Invocation, store: &Store, search: &str, connection: Option<&str>) -> anyhow::Result<Exit> {
+pub async fn tell(
+    invocation: &Invocation,
+    store: &Store,
+    search: &str,
+    connection: Option<&str>,
+) -> anyhow::Result<Exit> {
     let story = gather(store, search, connection).await?;
     if story.rows.is_empty() && story.links.is_empty() && story.letters.is_empty() {
         return Err(NotFound(format!("nothing is known of {search:?}: neither an order code, an object id, nor the start of an event id; `sapo-sync events list` shows what came")).into());
     }
-    if invocation.json { story.tell_as_json() } else { story.tell() }
+    if invocation.json {
+        story.tell_as_json()
+    } else {
+        story.tell()
+    }
     Ok(Exit::Fine)
 }
 
 async fn gather(store: &Store, search: &str, connection: Option<&str>) -> anyhow::Result<Story> {
     let rows = store.story(search, connection).await?;
-    let named = LinkFilter { connection: connection.map(ToOwned::to_owned), kind: Some(LinkKind::Order), search: Some(search.to_owned()), limit: 50, ..LinkFilter::default() };
+    let named = LinkFilter {
+        connection: connection.map(ToOwned::to_owned),
+        kind: Some(LinkKind::Order),
+        search: Some(search.to_owned()),
+        limit: 50,
+        ..LinkFilter::default()
+    };
     let mut links = store.list_links(&named).await?;
     for row in &rows {
         let Some(kind) = kind(&row.kind) else { continue };
@@ -44,8 +59,12 @@ async fn gather(store: &Store, search: &str, connection: Option<&str>) -> anyhow
         };
         links.extend(found);
     }
-    links.sort_by(|one, other| (&one.connection, &one.kind, &one.sapo_id).cmp(&(&other.connection, &other.kind, &other.sapo_id)));
-    links.dedup_by(|one, other| (&one.connection, &one.kind, &one.sapo_id) == (&other.connection, &other.kind, &other.sapo_id));
+    links.sort_by(|one, other| {
+        (&one.connection, &one.kind, &one.sapo_id).cmp(&(&other.connection, &other.kind, &other.sapo_id))
+    });
+    links.dedup_by(|one, other| {
+        (&one.connection, &one.kind, &one.sapo_id) == (&other.connection, &other.kind, &other.sapo_id)
+    });
     let mut parked: Vec<ParkedRow> = Vec::new();
     let mut letters: Vec<DeadLetter> = dead::named(store, search, connection).await?;
     for row in &rows {
@@ -98,11 +117,27 @@ impl Story {
             tell_link(link);
         }
         for row in &self.parked {
-            out::line(format!("waits      {} {} since {}: {} ({}); looked at again at {}", row.kind, row.object_id, out::local(row.first_parked_at), row.reason, row.cause, out::local(row.due_at)));
+            out::line(format!(
+                "waits      {} {} since {}: {} ({}); looked at again at {}",
+                row.kind,
+                row.object_id,
+                out::local(row.first_parked_at),
+                row.reason,
+                row.cause,
+                out::local(row.due_at)
+            ));
             out::line(format!("           at once: sapo-sync parked release --object {}", row.object_id));
         }
         for letter in &self.letters {
-            out::line(format!("dead       {} {} ({}), given up {}: {} ({})", letter.kind, letter.object_id, letter.state, out::local(letter.filed_at), letter.reason, letter.code));
+            out::line(format!(
+                "dead       {} {} ({}), given up {}: {} ({})",
+                letter.kind,
+                letter.object_id,
+                letter.state,
+                out::local(letter.filed_at),
+                letter.reason,
+                letter.code
+            ));
             if letter.state == "open" {
                 out::line(format!("           when the cause is mended: sapo-sync dead replay {}", letter.event_id));
             }
@@ -136,13 +171,27 @@ fn tell_event(row: &LedgerRow) {
 }
 
 fn tell_link(link: &Link) {
-    let total = link.total.as_ref().and_then(|total| total.parse().ok()).map(|total| format!(" · {}", Vnd(total))).unwrap_or_default();
+    let total = link
+        .total
+        .as_ref()
+        .and_then(|total| total.parse().ok())
+        .map(|total| format!(" · {}", Vnd(total)))
+        .unwrap_or_default();
     let stages = match (&link.sapo_state, &link.channel_state) {
         (None, None) => String::new(),
-        (sapo, channel) => format!(" · on Sapo {}, on the channel {}", out::or_dash(sapo.as_deref()), out::or_dash(channel.as_deref())),
+        (sapo, channel) => {
+            format!(" · on Sapo {}, on the channel {}", out::or_dash(sapo.as_deref()), out::or_dash(channel.as_deref()))
+        }
     };
     let paid = if link.paid == 1 { " · paid" } else { "" };
-    out::line(format!("link       {} {}: Sapo {} ⇄ channel {} · {}{stages}{total}{paid}", link.kind, link.natural_key, link.sapo_id, link.channel_id, links::label(&link.state)));
+    out::line(format!(
+        "link       {} {}: Sapo {} ⇄ channel {} · {}{stages}{total}{paid}",
+        link.kind,
+        link.natural_key,
+        link.sapo_id,
+        link.channel_id,
+        links::label(&link.state)
+    ));
     if let (Some(code), Some(reason)) = (&link.code, &link.reason) {
         out::line(format!("           {reason} ({code})"));
     }

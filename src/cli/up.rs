@@ -12,7 +12,9 @@ pub async fn run(invocation: Invocation) -> anyhow::Result<Exit> {
     let listener = app.bind().await?;
     let mut process = Process::start(app, Some(listener))?;
     if let Some(address) = process.address {
-        out::line(format!("sapo-sync listens on http://{address} (webhooks: /webhooks/omni/{{alias}}, /webhooks/abaha/{{site}})"));
+        out::line(format!(
+            "sapo-sync listens on http://{address} (webhooks: /webhooks/omni/{{alias}}, /webhooks/abaha/{{site}})"
+        ));
     }
     tokio::select! {
         () = app::signal() => out::note("stopping; what was started is finished first (Ctrl-C again ends at once)"),

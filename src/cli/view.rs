@@ -76,8 +76,9 @@ impl View {
         }
     }
 
-    /// Takes the picture away; what is said after it stays.
+    /// Takes the picture away; what is said after it stays, and the next figures are shown at once.
     pub fn close(&mut self) {
+        self.figures = None;
         if let Some((_, bars)) = self.drawn.take() {
             bars.iter().for_each(ProgressBar::finish_and_clear);
         }

@@ -148,6 +148,16 @@ impl Store {
         Ok(())
     }
 
+    /// Whether the database can be written: a row is put in and taken out again.
+    pub async fn probe(&self) -> Result<(), StoreError> {
+        let mut tx = self.begin().await?;
+        sqlx::query("insert into poison_marks (event_id, marks, marked_at) values ('probe', 0, 0) on conflict (event_id) do nothing")
+            .execute(&mut *tx)
+            .await?;
+        sqlx::query("delete from poison_marks where event_id = 'probe'").execute(&mut *tx).await?;
+        Ok(tx.commit().await?)
+    }
+
     /// Closes both pools.
     pub async fn close(&self) {
         self.read.close().await;

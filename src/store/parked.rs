@@ -165,18 +165,21 @@ impl Store {
         .await?)
     }
 
-    /// Deletes the row of an object that is settled, unless it holds a newer event.
-    pub async fn unpark(&self, tx: &mut Tx, event: &Event) -> Result<(), StoreError> {
+    /// Deletes the row of an object that is settled: this event's own, or one whose state is not newer than `version`.
+    pub async fn unpark(&self, tx: &mut Tx, event: &Event, version: Option<Millis>) -> Result<(), StoreError> {
         let id = event.id.to_string();
-        let gone: Option<(String,)> =
-            sqlx::query_as("delete from parked where connection = $1 and source = $2 and kind = $3 and object_id = $4 and event_id <= $5 returning event_id")
-                .bind(&event.key.connection)
-                .bind(event.key.source.as_str())
-                .bind(event.key.kind.as_str())
-                .bind(&event.key.object_id)
-                .bind(&id)
-                .fetch_optional(&mut **tx)
-                .await?;
+        let gone: Option<(String,)> = sqlx::query_as(
+            "delete from parked where connection = $1 and source = $2 and kind = $3 and object_id = $4
+               and (event_id = $5 or version <= $6) returning event_id",
+        )
+        .bind(&event.key.connection)
+        .bind(event.key.source.as_str())
+        .bind(event.key.kind.as_str())
+        .bind(&event.key.object_id)
+        .bind(&id)
+        .bind(version)
+        .fetch_optional(&mut **tx)
+        .await?;
         match gone {
             Some((older,)) if older != id => self.supersede(tx, &older).await,
             _ => Ok(()),

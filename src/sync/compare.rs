@@ -204,17 +204,29 @@ fn difference(listing: &crate::domain::product::Listing, there: &ChannelProduct)
     parts.join("; ")
 }
 
+/// What is linked of a customer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CustomerLink {
+    /// The customer.
+    Itself,
+    /// Another Sapo customer with the same phone.
+    SamePhone,
+    /// Nothing.
+    None,
+}
+
 /// Compares a customer: it needs a usable phone, and a link.
-pub fn customer(phone: Option<&str>, id: &str, linked: bool) -> Finding {
+pub fn customer(phone: Option<&str>, id: &str, link: CustomerLink) -> Finding {
     let found = |action, code, reason: String| Finding::new(action, "customer", id, code, reason);
-    match Phone::parse(phone.unwrap_or_default()) {
-        _ if linked => found(Action::Equal, "equal", String::new()),
-        Err(why) => found(Action::Skip, "no_phone", format!("{} / {}", why.reason_vi(), why.reason())),
-        Ok(_) => found(
-            Action::Create,
-            "unlinked",
-            "is linked with the customer of its phone on Abaha, or made there".to_owned(),
-        ),
+    match (link, Phone::parse(phone.unwrap_or_default())) {
+        (CustomerLink::Itself, _) => found(Action::Equal, "equal", String::new()),
+        (_, Err(why)) => found(Action::Skip, "no_phone", format!("{} / {}", why.reason_vi(), why.reason())),
+        (CustomerLink::SamePhone, Ok(_)) => {
+            found(Action::Skip, "same_phone", "another Sapo customer has this phone and the link; merge them on Sapo".to_owned())
+        }
+        (CustomerLink::None, Ok(_)) => {
+            found(Action::Create, "unlinked", "is linked with the customer of its phone on Abaha, or made there".to_owned())
+        }
     }
 }
 

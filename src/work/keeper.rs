@@ -26,7 +26,11 @@ pub async fn file_dead_letters(context: Context, stop: CancellationToken) -> Res
                 tx.commit().await.map_err(StoreError::from)
             };
             match filed.await {
-                Ok(()) => delivery.ack().await?,
+                Ok(()) => {
+                    if let Err(error) = delivery.ack().await {
+                        tracing::warn!(code = error.code(), %error, "a filed dead letter stays in its queue; filing it again changes nothing");
+                    }
+                }
                 Err(error) => {
                     tracing::error!(code = error.code(), %error, "a dead letter could not be filed; it stays in its queue");
                     delivery.give_back().await;

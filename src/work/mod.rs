@@ -17,6 +17,7 @@ use std::panic::AssertUnwindSafe;
 use std::time::Duration;
 
 use futures::FutureExt as _;
+use futures::future::join_all;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -69,9 +70,8 @@ pub async fn work(context: Context, stop: CancellationToken) -> Result<(), Broke
         }
         room.send_replace(WINDOW.saturating_sub(window.held()));
     }
-    for delivery in window.drain() {
-        delivery.give_back().await;
-    }
+    // Side by side: they share their commits.
+    join_all(window.drain().into_iter().map(Delivery::give_back)).await;
     let _stopped = feeder.await;
     Ok(())
 }
@@ -182,7 +182,7 @@ async fn wait_for_store(context: &Context, error: &StoreError, stop: &Cancellati
     tracing::error!(code = error.code(), %error, "the state database is away; deliveries are given back, work goes on when it answers");
     let mut probe = tokio::time::interval(Duration::from_secs(1));
     while stop.run_until_cancelled(probe.tick()).await.is_some() {
-        if context.store.ping().await.is_ok() {
+        if context.store.probe().await.is_ok() {
             return;
         }
     }

@@ -66,7 +66,8 @@ pub async fn commit(context: &Context, batch: &Batch, processed: Processed) -> R
             if let Some(state) = &left.settled {
                 context.store.settle_object(&mut tx, &event.key, state).await?;
             }
-            context.store.unpark(&mut tx, event).await?;
+            let version = left.settled.as_ref().and_then(|state| state.version);
+            context.store.unpark(&mut tx, event, version).await?;
             context.store.supersede_letters(&mut tx, &event.key).await?;
         }
         Verdict::Parked => {
@@ -89,7 +90,7 @@ pub async fn commit(context: &Context, batch: &Batch, processed: Processed) -> R
                 last_answer: decided.last_answer.as_deref(),
             };
             context.store.file_letter(&mut tx, &counted, verdict).await?;
-            context.store.unpark(&mut tx, event).await?;
+            context.store.unpark(&mut tx, event, None).await?;
         }
     }
     for older in &batch.superseded {

@@ -317,6 +317,7 @@ async fn an_order_that_carries_our_mark_never_goes_back() {
     other["tags"] = "sapo-sync:khac-abaha".into();
     post_omni(&world, "orders/create", &other).await;
     let mut foreign = abaha_body(990_002, "2026-03-02T03:15:23Z", serde_json::json!({"product_code": "AT-S", "quantity": 1, "price": 120_000}));
+    foreign["data"]["tel"] = "0981234567".into();
     foreign["data"]["pos_id"] = 5.into();
     foreign["data"]["pos_type"] = "kiotviet".into();
     post_abaha(&world, &foreign).await;

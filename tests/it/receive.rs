@@ -33,7 +33,8 @@ async fn every_wrong_proof_and_every_unknown_source_get_the_same_401_byte_for_by
     let right = sign(SECRET, HARMLESS);
     let reserialised = serde_json::from_slice::<Value>(HARMLESS).unwrap().to_string();
     let foreign = br#"{"id": 1, "tenant_id": 70002}"#.as_slice();
-    let (of_foreign, of_empty) = (sign(SECRET, foreign), sign(SECRET, b""));
+    let wrapped = br#"{"product": {"id": 1, "tenant_id": 70002, "variants": []}}"#.as_slice();
+    let (of_foreign, of_wrapped, of_empty) = (sign(SECRET, foreign), sign(SECRET, wrapped), sign(SECRET, b""));
     let swapped: String = right.chars().map(|c| if c.is_lowercase() { c.to_ascii_uppercase() } else { c.to_ascii_lowercase() }).collect();
     let other = sign("another-secret", HARMLESS);
     let no_secret = sign("", HARMLESS);
@@ -68,7 +69,8 @@ async fn every_wrong_proof_and_every_unknown_source_get_the_same_401_byte_for_by
         ("in Abaha's header", OMNI, vec![("x-abaha-hmac-sha256", &right)], HARMLESS),
         ("another shop's tenant header", OMNI, vec![(name, &right), ("x-sapo-tenant-domain", "cuahangkhac.mysapogo.com")], HARMLESS),
         ("two tenant headers", OMNI, vec![(name, &right), ("x-sapo-tenant-domain", "cuahangmau.mysapogo.com"), ("x-sapo-shop-domain", "cuahangmau.mysapogo.com")], HARMLESS),
-        ("another shop's body", OMNI, vec![(name, &of_foreign), ("x-sapo-topic", "products/update")], foreign),
+        ("another shop's body", OMNI, vec![(name, &of_foreign)], foreign),
+        ("another shop's body in a wrapper", OMNI, vec![(name, &of_wrapped)], wrapped),
         ("an unknown shop", "/webhooks/omni/khongco", vec![(name, &right)], HARMLESS),
         ("an unknown shop, unsigned", "/webhooks/omni/khongco", vec![], HARMLESS),
         ("a Sapo Web site, none is connected", "/webhooks/web/cuahangmau", vec![(name, &right)], HARMLESS),
@@ -85,14 +87,15 @@ async fn every_wrong_proof_and_every_unknown_source_get_the_same_401_byte_for_by
     let before = wire::metric(&base, "sapo_sync_webhooks_total", &["unauthorised"]).await;
     let mut first: Option<Answer> = None;
     for (what, path, headers, body) in &cases {
-        let answer = post(&base, path, &[&[TOPIC], headers.as_slice()].concat(), body).await;
-        assert_eq!(answer.status, 401, "{what}: {answer:?}");
-        let first = first.get_or_insert_with(|| answer.clone());
-        assert_eq!(&answer, first, "{what} can be told from the others");
-        assert!(!answer.body.contains("cuahangmau") && !answer.body.contains("hmac"), "{what}: {answer:?}");
+        for topic in ["themes/publish", "products/update"] {
+            let answer = post(&base, path, &[&[("x-sapo-topic", topic)], headers.as_slice()].concat(), body).await;
+            assert_eq!(answer.status, 401, "{what}: {answer:?}");
+            assert_eq!(&answer, first.get_or_insert_with(|| answer.clone()), "{what} can be told from the others");
+            assert!(!answer.body.contains("cuahangmau") && !answer.body.contains("hmac"), "{what}: {answer:?}");
+        }
     }
     let counted = wire::metric(&base, "sapo_sync_webhooks_total", &["unauthorised"]).await - before;
-    assert!(counted >= cases.len() as f64, "{counted} of {} were counted", cases.len());
+    assert!(counted >= 2.0 * cases.len() as f64, "{counted} of 2 × {} were counted", cases.len());
     assert_nothing_was_taken(&world).await;
     // The same body with the right proof is taken: what was refused above was refused for its proof.
     assert_eq!(post(&base, OMNI, &[TOPIC, (name, &right), ("x-sapo-tenant-domain", "cuahangmau.mysapogo.com")], HARMLESS).await.status, 200);

@@ -2,9 +2,11 @@
 
 use super::{Walk, WalkError};
 use crate::destination::omni::client::PageQuery;
+use crate::domain::customer::PosCustomer;
 use crate::domain::event::{Kind, System};
+use crate::domain::phone::Phone;
 use crate::store::links::LinkKind;
-use crate::sync::compare;
+use crate::sync::compare::{self, CustomerLink};
 
 impl Walk<'_> {
     pub(super) async fn customers(&mut self) -> Result<(), WalkError> {
@@ -15,13 +17,8 @@ impl Walk<'_> {
             let more = answer.more();
             for item in self.readable("customer", answer) {
                 let customer = item.value;
-                let linked = self
-                    .context
-                    .store
-                    .link_by_sapo(&self.connection().name, LinkKind::Customer, &customer.id)
-                    .await?
-                    .is_some();
-                let finding = compare::customer(customer.phone.as_deref(), &customer.id, linked);
+                let link = self.link_of(&customer).await?;
+                let finding = compare::customer(customer.phone.as_deref(), &customer.id, link);
                 let acts = finding.action.acts();
                 self.note("customer", &finding);
                 if acts {
@@ -35,5 +32,15 @@ impl Walk<'_> {
                 return Ok(());
             }
         }
+    }
+
+    async fn link_of(&self, customer: &PosCustomer) -> Result<CustomerLink, WalkError> {
+        let (store, name) = (&self.context.store, &self.connection().name);
+        if store.link_by_sapo(name, LinkKind::Customer, &customer.id).await?.is_some() {
+            return Ok(CustomerLink::Itself);
+        }
+        let Ok(phone) = Phone::parse(customer.phone.as_deref().unwrap_or_default()) else { return Ok(CustomerLink::None) };
+        let others = store.links_by_key(name, LinkKind::Customer, phone.as_e164()).await?;
+        Ok(if others.is_empty() { CustomerLink::None } else { CustomerLink::SamePhone })
     }
 }

@@ -1,0 +1,179 @@
+//! The examples of every `--help`; a test parses each of them.
+
+/// Of the program itself.
+pub const MAIN: &str = "Examples:
+  sapo-sync demo
+  sapo-sync connect apply connections.toml
+  sapo-sync plan --connection mau-abaha
+  sapo-sync import --connection mau-abaha
+  sapo-sync up
+  sapo-sync events show ABH000012
+
+Exit codes: 0 fine, 1 failed, 2 wrong usage, 3 a job ended with failed rows, 4 not found.";
+
+/// Of `sapo-sync up`.
+pub const UP: &str = "Examples:
+  sapo-sync up
+  sapo-sync up --config /etc/sapo-sync.toml
+
+Stop it with Ctrl-C or SIGTERM; what was started is finished first. Other commands work beside it.";
+
+/// Of `sapo-sync demo`.
+pub const DEMO: &str = "Examples:
+  sapo-sync demo
+  sapo-sync demo --rate 5 --products 1000
+  sapo-sync demo --for 60s
+  sapo-sync --data-dir ./data/demo events list
+
+State is kept in ./data/demo (or --data-dir) and can be looked at afterwards. The made-up shop itself is not kept:
+each run makes a new one under a number of its own (demo-1, demo-2, …), and stops the connection of the last, whose
+shop is gone. So a run never meets orders of another, and all that earlier runs left stays to be seen.
+To see work go on after a stop, run `sandbox` and `up` in two terminals and stop `up`.";
+
+/// Of `sapo-sync sandbox`.
+pub const SANDBOX: &str = "Examples:
+  sapo-sync sandbox
+  sapo-sync sandbox --webhooks-to http://127.0.0.1:8080 --traffic 1 --write-connections sandbox.toml
+
+Connect it with SAPO_SYNC__OUTGOING__ALLOW_CUSTOM_HOSTS=true, `connect apply` and the file written.";
+
+/// Of `sapo-sync connect`.
+pub const CONNECT: &str = "Examples:
+  sapo-sync connect apply connections.toml
+  sapo-sync connect list";
+
+/// Of `sapo-sync connect apply`.
+pub const CONNECT_APPLY: &str = "Examples:
+  sapo-sync connect apply connections.toml
+  sapo-sync connect apply connections.toml --prune
+  sapo-sync connect apply connections.toml --offline";
+
+/// Of `sapo-sync connect list`.
+pub const CONNECT_LIST: &str = "Examples:
+  sapo-sync connect list
+  sapo-sync connect list --json";
+
+/// Of `sapo-sync connect show`.
+pub const CONNECT_SHOW: &str = "Examples:
+  sapo-sync connect show mau-abaha";
+
+/// Of `sapo-sync connect pause`.
+pub const CONNECT_PAUSE: &str = "Examples:
+  sapo-sync connect pause mau-abaha";
+
+/// Of `sapo-sync connect resume`.
+pub const CONNECT_RESUME: &str = "Examples:
+  sapo-sync connect resume mau-abaha";
+
+/// Of `sapo-sync connect check`.
+pub const CONNECT_CHECK: &str = "Examples:
+  sapo-sync connect check
+  sapo-sync connect check mau-abaha";
+
+/// Of `sapo-sync import`.
+pub const IMPORT: &str = "Examples:
+  sapo-sync import --connection mau-abaha
+  sapo-sync import --json
+
+Where `up` runs, it does the work and this command follows; else this command does it. It can be stopped with Ctrl-C
+and goes on where it was. Exit code 3: it ended, and some rows failed.";
+
+/// Of `sapo-sync reconcile`.
+pub const RECONCILE: &str = "Examples:
+  sapo-sync reconcile --connection mau-abaha
+  sapo-sync reconcile
+
+`up` does this by itself every SAPO_SYNC__RECONCILE__EVERY (15m).";
+
+/// Of `sapo-sync plan`.
+pub const PLAN: &str = "Examples:
+  sapo-sync plan --connection mau-abaha
+  sapo-sync plan --connection mau-abaha --json
+  sapo-sync plan --limit 100";
+
+/// Of `sapo-sync events`.
+pub const EVENTS: &str = "Examples:
+  sapo-sync events list --since 2h
+  sapo-sync events show ABH000012";
+
+/// Of `sapo-sync events list`.
+pub const EVENTS_LIST: &str = "Examples:
+  sapo-sync events list
+  sapo-sync events list --search ABH000012
+  sapo-sync events list --since 2h --outcome parked --code unlinked_product
+  sapo-sync events list --connection mau-abaha --since 2026-03-02 --limit 500 --json";
+
+/// Of `sapo-sync events show`.
+pub const EVENTS_SHOW: &str = "Examples:
+  sapo-sync events show ABH000012
+  sapo-sync events show 14800001 --connection mau-abaha
+  sapo-sync events show SON00001 --json";
+
+/// Of `sapo-sync links`.
+pub const LINKS: &str = "Examples:
+  sapo-sync links list --state error";
+
+/// Of `sapo-sync links list`.
+pub const LINKS_LIST: &str = "Examples:
+  sapo-sync links list --state error
+  sapo-sync links list --sku AT-S
+  sapo-sync links list --kind order --since 1d --json";
+
+/// Of `sapo-sync dead`.
+pub const DEAD: &str = "Examples:
+  sapo-sync dead list
+  sapo-sync dead replay --all --code refused";
+
+/// Of `sapo-sync dead list`.
+pub const DEAD_LIST: &str = "Examples:
+  sapo-sync dead list
+  sapo-sync dead list --code refused --since 3d
+  sapo-sync dead list --state discarded --json";
+
+/// Of `sapo-sync dead show`.
+pub const DEAD_SHOW: &str = "Examples:
+  sapo-sync dead show ABH000012
+  sapo-sync dead show 019a1b2c-3d4e --body";
+
+/// Of `sapo-sync dead replay`.
+pub const DEAD_REPLAY: &str = "Examples:
+  sapo-sync dead replay ABH000012
+  sapo-sync dead replay 019a1b2c-3d4e 019a1b2c-4f50
+  sapo-sync dead replay --all --code refused --connection mau-abaha --since 2h --yes";
+
+/// Of `sapo-sync dead discard`.
+pub const DEAD_DISCARD: &str = "Examples:
+  sapo-sync dead discard 019a1b2c-3d4e
+  sapo-sync dead discard --all --code unreadable --yes";
+
+/// Of `sapo-sync parked`.
+pub const PARKED: &str = "Examples:
+  sapo-sync parked list
+  sapo-sync parked release --code unlinked_product";
+
+/// Of `sapo-sync parked list`.
+pub const PARKED_LIST: &str = "Examples:
+  sapo-sync parked list
+  sapo-sync parked list --connection mau-abaha --code unlinked_product
+  sapo-sync parked list --search ABH000012 --json";
+
+/// Of `sapo-sync parked release`.
+pub const PARKED_RELEASE: &str = "Examples:
+  sapo-sync parked release
+  sapo-sync parked release --connection mau-abaha --code unlinked_product
+  sapo-sync parked release --object 900012";
+
+/// Of `sapo-sync check`.
+pub const CHECK: &str = "Examples:
+  sapo-sync check
+  sapo-sync check --config /etc/sapo-sync.toml";
+
+/// Of `sapo-sync healthcheck`.
+pub const HEALTHCHECK: &str = "Examples:
+  sapo-sync healthcheck
+  sapo-sync healthcheck --url http://127.0.0.1:8080/readyz";
+
+/// Of `sapo-sync config`.
+pub const CONFIG: &str = "Examples:
+  sapo-sync config
+  sapo-sync config --current";
