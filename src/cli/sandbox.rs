@@ -82,7 +82,7 @@ fn describe(sandbox: &Sandbox, args: &SandboxArgs, file: &str) {
         args.products, args.customers, args.seed, config.bucket.size, config.bucket.leak_per_second
     ));
     for (key, id, name) in shop::CHOICES {
-        out::line(format!("{key:<14}{id}   {name}"));
+        out::line(format!("{key:<16}{id}   {name}"));
     }
     match &args.webhooks_to {
         Some(base) => out::line(format!(

@@ -116,7 +116,9 @@ impl Store {
         let open = |connections: u32| {
             AnyPoolOptions::new()
                 .max_connections(connections)
-                .acquire_timeout(Duration::from_secs(10))
+                .acquire_timeout(Duration::from_mins(1))
+                // Many workers wait in line for the one writer; that is no news.
+                .acquire_slow_threshold(Duration::from_mins(1))
                 .after_connect(|connection, _| Box::pin(prepare(connection)))
         };
         let write = open(1).connect(&url).await.map_err(|error| StoreError::Open { path, why: error.to_string() })?;
