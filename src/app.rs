@@ -111,6 +111,9 @@ impl App {
         roles.start("release", work::release::release(context.clone(), stop.clone()));
         roles.start_fallible("keeper", work::keeper::file_dead_letters(context.clone(), stop.clone()));
         roles.start("gauges", work::keeper::keep_gauges(context.clone(), stop.clone()));
+        if let Some(keep) = self.config.keep_ledger {
+            roles.start("prune", work::keeper::prune(context.clone(), keep, stop.clone()));
+        }
         roles.start("jobs", jobs::run(context.clone(), stop.clone()));
         if let Some(every) = self.config.reconcile_every {
             roles.start("timers", jobs::reconcile_every(context.clone(), every, stop.clone()));
@@ -138,6 +141,7 @@ fn context(config: &Config, store: Store, broker: Arc<dyn Broker>) -> anyhow::Re
         recheck: config.retry.recheck,
         owner: uuid::Uuid::now_v7().to_string(),
         failing: Arc::new(Mutex::default()),
+        branches: Arc::default(),
     })
 }
 

@@ -30,6 +30,8 @@ pub struct Config {
     pub retry: Retry,
     /// How often reconcile runs by itself; `None` is off.
     pub reconcile_every: Option<Duration>,
+    /// How long settled events stay in the ledger; `None` is for ever.
+    pub keep_ledger: Option<Duration>,
     /// The log filter, such as `info` or `sapo_sync=debug`.
     pub log: String,
     /// Logs as JSON lines.
@@ -94,6 +96,7 @@ struct Raw {
     outgoing: RawOutgoing,
     retry: RawRetry,
     reconcile: RawReconcile,
+    keep: RawKeep,
     log: RawLog,
     crash_at: Option<String>,
 }
@@ -125,6 +128,12 @@ struct RawRetry {
 #[serde(deny_unknown_fields)]
 struct RawReconcile {
     every: String,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawKeep {
+    ledger: String,
 }
 
 #[derive(Deserialize)]
@@ -197,10 +206,8 @@ impl Config {
                 settle_after: duration("SAPO_SYNC__RETRY__SETTLE_AFTER", &raw.retry.settle_after)?,
                 recheck: duration("SAPO_SYNC__RETRY__RECHECK", &raw.retry.recheck)?.min(Duration::from_mins(10)),
             },
-            reconcile_every: match raw.reconcile.every.trim() {
-                "off" => None,
-                every => Some(duration("SAPO_SYNC__RECONCILE__EVERY", every)?),
-            },
+            reconcile_every: optional("SAPO_SYNC__RECONCILE__EVERY", &raw.reconcile.every)?,
+            keep_ledger: optional("SAPO_SYNC__KEEP__LEDGER", &raw.keep.ledger)?,
             log: raw.log.filter,
             log_json: raw.log.json,
             crash_at: raw.crash_at.filter(|_| cfg!(debug_assertions)),
@@ -212,6 +219,11 @@ fn duration(key: &'static str, text: &str) -> Result<Duration, ConfigError> {
     let wrong = || ConfigError::Value { key, value: text.to_owned(), expected: "a duration", example: "30s, 2m or 1h" };
     let span: jiff::SignedDuration = text.trim().parse().map_err(|_| wrong())?;
     Duration::try_from(span).map_err(|_| wrong())
+}
+
+/// A duration, or `off`.
+fn optional(key: &'static str, text: &str) -> Result<Option<Duration>, ConfigError> {
+    if text.trim() == "off" { Ok(None) } else { duration(key, text).map(Some) }
 }
 
 /// Reads a bucket written `40+2/s`: its size, and how many calls a second it lets through when empty.

@@ -15,7 +15,7 @@
 //! | [`sandbox`] | stand-ins for the APIs, with their limits, errors, odd data and a fault schedule |
 //! | [`domain`] | the words of the field, pure, used by all |
 //! | [`observe`], [`config`] | logs, metrics, health; settings |
-//! | [`app`], `cli` | put the rooms together; the command line |
+//! | [`app`], [`cli`] | put the rooms together; the command line |
 //!
 //! A test (`tests/it/layers.rs`) holds who may import whom.
 //!
@@ -43,6 +43,7 @@
 
 pub mod app;
 pub mod broker;
+pub mod cli;
 pub mod config;
 pub mod destination;
 pub mod domain;

@@ -417,13 +417,7 @@ impl Reader {
             // Our own writing; a row that cannot be read back would be a damaged file.
             let event = Event::restore(&attributes, Bytes::from(body))
                 .map_err(|error| BrokerError::Unusable(format!("row {seq}: {error}")))?;
-            taken.push(Taken {
-                event,
-                seq,
-                redelivered: times > 0,
-                table: self.table,
-                broker: self.broker.clone(),
-            });
+            taken.push(Taken { event, seq, redelivered: times > 0, table: self.table, broker: self.broker.clone() });
         }
         Ok(taken)
     }

@@ -102,7 +102,7 @@ async fn queue(findings: &mut Findings, config: &Config) {
             match queue.ready().await {
                 Ok(()) => findings.ok("queue", "events would be taken"),
                 Err(error) => {
-                    findings.wrong("queue", format!("{error}; check that the data dir has room and can be written"))
+                    findings.wrong("queue", format!("{error}; check that the data dir has room and can be written"));
                 }
             }
             queue.close().await;

@@ -184,7 +184,7 @@ async fn show(invocation: &Invocation, name: &str) -> anyhow::Result<Exit> {
     for (key, value) in object.as_object().into_iter().flatten() {
         match value {
             Value::Object(fields) => {
-                rows.extend(fields.iter().map(|(inner, value)| vec![inner.clone(), shown(inner, value)]))
+                rows.extend(fields.iter().map(|(inner, value)| vec![inner.clone(), shown(inner, value)]));
             }
             value => rows.push(vec![key.clone(), shown(key, value)]),
         }

@@ -81,7 +81,7 @@ mod tests {
 
     #[test]
     fn durations_are_shown_as_they_are_written() {
-        assert_eq!(shown(Duration::from_secs(120)), "2m");
-        assert_eq!(duration(&shown(Duration::from_secs(5_400))).unwrap(), Duration::from_secs(5_400));
+        assert_eq!(shown(Duration::from_mins(2)), "2m");
+        assert_eq!(duration(&shown(Duration::from_mins(90))).unwrap(), Duration::from_mins(90));
     }
 }

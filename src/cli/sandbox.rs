@@ -44,7 +44,7 @@ pub async fn run(invocation: Invocation, args: SandboxArgs) -> anyhow::Result<Ex
     let busy = args.traffic.map(|rate| {
         let (sandbox, stop) = (sandbox.clone(), stop.clone());
         tokio::spawn(async move {
-            traffic(&sandbox, TrafficConfig { events_per_second: rate, seed: args.seed }, stop).await
+            traffic(&sandbox, TrafficConfig { events_per_second: rate, seed: args.seed }, stop).await;
         })
     });
     let mut news = sandbox.watch();
@@ -90,7 +90,7 @@ fn describe(sandbox: &Sandbox, args: &SandboxArgs, file: &str) {
             config.alias, config.site
         )),
         None => {
-            out::line("webhooks      none are sent; --webhooks-to http://127.0.0.1:8080 sends them to a running `up`")
+            out::line("webhooks      none are sent; --webhooks-to http://127.0.0.1:8080 sends them to a running `up`");
         }
     }
     match &args.write_connections {

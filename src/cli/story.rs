@@ -32,9 +32,9 @@ pub async fn tell(
         return Err(NotFound(format!("nothing is known of {search:?}: neither an order code, an object id, nor the start of an event id; `sapo-sync events list` shows what came")).into());
     }
     if invocation.json {
-        story.tell_as_json()
+        story.tell_as_json();
     } else {
-        story.tell()
+        story.tell();
     }
     Ok(Exit::Fine)
 }

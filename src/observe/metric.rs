@@ -11,16 +11,31 @@ pub struct Metric {
     pub name: &'static str,
     /// What it says.
     pub help: &'static str,
-    /// Whether it only grows.
-    pub counter: bool,
+    /// What kind it is.
+    pub kind: Kind,
+}
+
+/// The kinds of metrics.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// Only grows.
+    Counter,
+    /// Goes up and down.
+    Gauge,
+    /// Counts by size.
+    Histogram,
+}
+
+const fn histogram(name: &'static str, help: &'static str) -> Metric {
+    Metric { name, help, kind: Kind::Histogram }
 }
 
 const fn counter(name: &'static str, help: &'static str) -> Metric {
-    Metric { name, help, counter: true }
+    Metric { name, help, kind: Kind::Counter }
 }
 
 const fn gauge(name: &'static str, help: &'static str) -> Metric {
-    Metric { name, help, counter: false }
+    Metric { name, help, kind: Kind::Gauge }
 }
 
 /// Every metric.
@@ -28,6 +43,7 @@ pub const ALL: &[Metric] = &[
     counter("sapo_sync_webhooks_total", "Webhooks received, by source and result (taken, unauthorised, busy, away…)"),
     counter("sapo_sync_events_total", "Events settled, by source, kind, outcome and code"),
     counter("sapo_sync_api_calls_total", "Calls to the APIs, by system, method and outcome"),
+    histogram("sapo_sync_api_call_seconds", "Time of a call until its answer was read, by system"),
     gauge("sapo_sync_event_lag_seconds", "Time from receipt to settling of the last event, by kind"),
     gauge("sapo_sync_queue_events", "Events in the queue"),
     gauge("sapo_sync_queue_dead", "Dead letters in the queue that wait to be filed"),
@@ -46,10 +62,10 @@ pub fn recorder() -> PrometheusHandle {
             let handle = recorder.handle();
             if metrics::set_global_recorder(recorder).is_ok() {
                 for metric in ALL {
-                    if metric.counter {
-                        metrics::describe_counter!(metric.name, metric.help);
-                    } else {
-                        metrics::describe_gauge!(metric.name, metric.help);
+                    match metric.kind {
+                        Kind::Counter => metrics::describe_counter!(metric.name, metric.help),
+                        Kind::Gauge => metrics::describe_gauge!(metric.name, metric.help),
+                        Kind::Histogram => metrics::describe_histogram!(metric.name, metric.help),
                     }
                 }
             }

@@ -183,6 +183,18 @@ impl Store {
         Ok(())
     }
 
+    /// Forgets an intent whose result is not there any more, or turned out to be somebody else's.
+    pub async fn forget_intent(&self, key: &IntentKey, result_id: &str) -> Result<(), StoreError> {
+        sqlx::query("delete from intents where account = $1 and kind = $2 and natural_key = $3 and result_id = $4")
+            .bind(&key.account)
+            .bind(key.kind.as_str())
+            .bind(&key.natural_key)
+            .bind(result_id)
+            .execute(&self.write)
+            .await?;
+        Ok(())
+    }
+
     async fn update_intent(&self, sql: &'static str, intent: &Intent, value: Millis) -> Result<(), StoreError> {
         sqlx::query(sql)
             .bind(&intent.account)

@@ -186,7 +186,8 @@ impl Store {
         Ok(query.bind(connection).bind(kind.as_str()).bind(after).bind(limit).fetch_all(&self.read).await?)
     }
 
-    /// Writes a link, new or changed. A channel object that is linked to another Sapo object already is refused.
+    /// Writes a link, new or changed. A channel object that is linked to another Sapo object already is refused. What
+    /// is known of an order's states and total is not forgotten by a writer that does not know it (our own echo).
     pub async fn put_link(&self, tx: &mut Tx, link: &Link) -> Result<(), StoreError> {
         let now = self.clock.now();
         sqlx::query(
@@ -194,7 +195,8 @@ impl Store {
              values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $15)
              on conflict (connection, kind, sapo_id) do update set channel_id = excluded.channel_id, sapo_parent = excluded.sapo_parent,
                natural_key = excluded.natural_key, state = excluded.state, code = excluded.code, reason = excluded.reason, pushed = excluded.pushed,
-               sapo_state = excluded.sapo_state, channel_state = excluded.channel_state, total = excluded.total,
+               sapo_state = coalesce(excluded.sapo_state, links.sapo_state), channel_state = coalesce(excluded.channel_state, links.channel_state),
+               total = coalesce(excluded.total, links.total),
                paid = case when excluded.paid > links.paid then excluded.paid else links.paid end, updated_at = excluded.updated_at",
         )
         .bind(&link.connection)

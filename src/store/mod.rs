@@ -21,7 +21,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use sqlx::any::{AnyPoolOptions, install_default_drivers};
-use sqlx::{Any, AnyConnection, AnyPool, Transaction};
+use sqlx::{Any, AnyConnection, AnyPool, Connection as _, Transaction};
 
 pub use cipher::Cipher;
 
@@ -113,6 +113,9 @@ impl Store {
                 .map_err(|error| StoreError::Open { path: path.clone(), why: error.to_string() })?;
         }
         let url = if url.contains('?') { url.to_owned() } else { format!("{url}?mode=rwc") };
+        // Once by itself: a pool would try again and again, and tell of the time that took instead of the reason.
+        let first = async { prepare(&mut AnyConnection::connect(&url).await?).await };
+        first.await.map_err(|error| StoreError::Open { path: path.clone(), why: error.to_string() })?;
         let open = |connections: u32| {
             AnyPoolOptions::new()
                 .max_connections(connections)

@@ -48,13 +48,13 @@ impl Store {
         Ok(())
     }
 
-    /// Records which variants decide the stock of a product's combos and pack sizes.
+    /// Records which variants decide the stock of a product's combos and pack sizes; tells whether that is news.
     pub async fn set_components(
         &self,
         connection: &str,
         product_id: &str,
         components: &[String],
-    ) -> Result<(), StoreError> {
+    ) -> Result<bool, StoreError> {
         let known: Vec<(String,)> =
             sqlx::query_as("select component from components where connection = $1 and product_id = $2")
                 .bind(connection)
@@ -63,7 +63,7 @@ impl Store {
                 .await?;
         let same = known.len() == components.len() && known.iter().all(|(component,)| components.contains(component));
         if same {
-            return Ok(());
+            return Ok(false);
         }
         let mut tx = self.begin().await?;
         sqlx::query("delete from components where connection = $1 and product_id = $2")
@@ -82,7 +82,7 @@ impl Store {
             .await?;
         }
         tx.commit().await?;
-        Ok(())
+        Ok(true)
     }
 
     /// The products whose stock depends on a variant of another product.

@@ -8,12 +8,12 @@ use crate::domain::clock::Millis;
 use crate::domain::connection::Connection;
 use crate::domain::order::{ChannelOrder, PosOrder};
 use crate::domain::phone::Phone;
-use crate::domain::product::{ChannelProduct, PosProduct};
+use crate::domain::product::{ChannelProduct, Listing, PosProduct};
 use crate::domain::sku::Sku;
 use crate::map::abaha::product;
 use crate::map::abaha::stage::{ChannelStage, PosStage};
 use crate::map::abaha::status::{self, Decision};
-use crate::map::abaha::{gates, order};
+use crate::map::abaha::{customer, gates, order};
 use crate::store::jobs::JobRow;
 use crate::store::links::Link;
 
@@ -122,6 +122,28 @@ impl Catalogue {
     }
 }
 
+/// What was found of a variant, and with what it can be linked.
+#[derive(Clone, Debug)]
+pub struct Compared {
+    /// The finding.
+    pub finding: Finding,
+    /// The one product of its SKU on the channel, where it has no link yet.
+    pub join: Option<Join>,
+}
+
+/// A variant and the one product of its SKU on the channel.
+#[derive(Clone, Debug)]
+pub struct Join {
+    /// The variant.
+    pub variant_id: String,
+    /// Its SKU.
+    pub sku: Sku,
+    /// The product.
+    pub channel_id: String,
+    /// What both say, where they say the same.
+    pub equal: Option<Listing>,
+}
+
 /// Compares a Sapo product's variants with the channel's catalogue. `links` are those of its variants, `categories`
 /// the links of categories by Sapo id.
 pub fn products(
@@ -131,15 +153,18 @@ pub fn products(
     links: &[Link],
     categories: &Categories,
     there: &Catalogue,
-) -> Vec<Finding> {
+) -> Vec<Compared> {
     let settings = &connection.settings;
     let category = pos.category.as_ref().and_then(|category| categories.get(&category.id).cloned());
-    let mut findings = Vec::with_capacity(pos.variants.len());
+    let mut compared = Vec::with_capacity(pos.variants.len());
     for variant in &pos.variants {
         let planned = product::listing(pos, variant, category.clone(), branch, settings);
-        let found = |action, code, reason: String| Finding::new(action, "product", variant.sku.clone(), code, reason);
+        let found = |action, code, reason: String| Compared {
+            finding: Finding::new(action, "product", variant.sku.clone(), code, reason),
+            join: None,
+        };
         if let Some(link) = links.iter().find(|link| link.sapo_id == variant.id) {
-            findings.push(match there.by_id.get(&link.channel_id) {
+            compared.push(match there.by_id.get(&link.channel_id) {
                 None => found(
                     Action::Error,
                     "gone_on_channel",
@@ -151,16 +176,24 @@ pub fn products(
             continue;
         }
         let Some(sku) = Sku::new(&variant.sku) else {
-            findings.push(found(Action::Skip, "no_sku", product::Note::NoSku.reason()));
+            compared.push(found(Action::Skip, "no_sku", product::Note::NoSku.reason()));
             continue;
         };
         let candidates = there.by_sku.get(&sku).map_or(&[][..], Vec::as_slice);
-        findings.push(match candidates {
+        compared.push(match candidates {
             [] => match product::new_listing(pos, variant, planned.listing) {
                 Ok(new) => found(Action::Create, "missing", format!("{:?} is made on Abaha", new.listing.name)),
                 Err(note) => found(Action::Skip, note.code(), note.reason()),
             },
-            [one] => found(Action::Link, "same_sku", format!("is linked with product {one} on Abaha")),
+            [one] => {
+                let same = there.by_id.get(one).is_some_and(|now| product::same(&planned.listing, now));
+                let equal = same.then_some(planned.listing);
+                let join = Join { variant_id: variant.id.clone(), sku, channel_id: one.clone(), equal };
+                Compared {
+                    join: Some(join),
+                    ..found(Action::Link, "same_sku", format!("is linked with product {one} on Abaha"))
+                }
+            }
             several => found(
                 Action::Error,
                 "ambiguous",
@@ -172,11 +205,11 @@ pub fn products(
             ),
         });
     }
-    findings
+    compared
 }
 
 /// Names what differs, field by field.
-fn difference(listing: &crate::domain::product::Listing, there: &ChannelProduct) -> String {
+fn difference(listing: &Listing, there: &ChannelProduct) -> String {
     let mut parts = Vec::new();
     if listing.name != there.name {
         parts.push(format!("name {:?}, there {:?}", listing.name, there.name));
@@ -221,12 +254,16 @@ pub fn customer(phone: Option<&str>, id: &str, link: CustomerLink) -> Finding {
     match (link, Phone::parse(phone.unwrap_or_default())) {
         (CustomerLink::Itself, _) => found(Action::Equal, "equal", String::new()),
         (_, Err(why)) => found(Action::Skip, "no_phone", format!("{} / {}", why.reason_vi(), why.reason())),
-        (CustomerLink::SamePhone, Ok(_)) => {
-            found(Action::Skip, "same_phone", "another Sapo customer has this phone and the link; merge them on Sapo".to_owned())
-        }
-        (CustomerLink::None, Ok(_)) => {
-            found(Action::Create, "unlinked", "is linked with the customer of its phone on Abaha, or made there".to_owned())
-        }
+        (CustomerLink::SamePhone, Ok(_)) => found(
+            Action::Skip,
+            "same_phone",
+            "another Sapo customer has this phone and the link; merge them on Sapo".to_owned(),
+        ),
+        (CustomerLink::None, Ok(_)) => found(
+            Action::Create,
+            "unlinked",
+            "is linked with the customer of its phone on Abaha, or made there".to_owned(),
+        ),
     }
 }
 
@@ -268,6 +305,9 @@ pub fn pos_order(connection: &Connection, pos: &PosOrder, linked: bool, beside: 
     }
     match status::first_status(settings.status_profile, &stage) {
         Err(decision) => found(Action::Skip, decision.code(), "not created in this state".to_owned()),
+        Ok(_) if customer::of_order(pos).is_none() => {
+            found(Action::Skip, "no_phone", "khách không có số điện thoại: no usable phone number".to_owned())
+        }
         Ok(_) => match order::check_pos_order(pos) {
             Err(problem) => found(Action::Error, problem.code(), problem.reason()),
             Ok(_) => found(Action::Create, "missing", "is made on Abaha where its gates allow it".to_owned()),

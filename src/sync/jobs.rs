@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use tokio_util::sync::CancellationToken;
 
 use super::walk::{Found, LEASE, Mode, Walk, WalkError, since, walk_event};
+use crate::domain::clock::{Millis, millis};
 use crate::domain::connection::State;
 use crate::store::StoreError;
 use crate::store::jobs::Job;
@@ -60,20 +61,34 @@ pub async fn run(context: Context, stop: CancellationToken) {
     }
 }
 
-/// Stores a reconcile job for every active connection each time the period has passed.
+/// Stores a reconcile job for every active connection whose last one began longer ago than the period: at once after
+/// a longer stop, for Abaha sends a webhook three times at most.
 pub async fn reconcile_every(context: Context, every: Duration, stop: CancellationToken) {
-    while stop.run_until_cancelled(tokio::time::sleep(every)).await.is_some() {
-        let Some(held) = context.snapshot.get() else {
-            continue;
-        };
+    let mut tick = tokio::time::interval(every.min(Duration::from_secs(30)));
+    while stop.run_until_cancelled(tick.tick()).await.is_some() {
+        let Some(held) = context.snapshot.get() else { continue };
         for (name, row) in &held.0.connections {
-            if row.connection.state == State::Active
-                && let Err(error) = context.store.add_job("reconcile", name, "{}").await
-            {
+            if row.connection.state != State::Active {
+                continue;
+            }
+            if let Err(error) = reconcile_when_due(&context, name, row.connection.activated_at, every).await {
                 tracing::warn!(code = error.code(), %error, connection = %name, "reconcile could not be started");
             }
         }
     }
+}
+
+async fn reconcile_when_due(
+    context: &Context,
+    name: &str,
+    activated_at: Millis,
+    every: Duration,
+) -> Result<(), StoreError> {
+    let last = context.store.last_job("reconcile", name).await?.map_or(activated_at, |job| job.created_at);
+    if context.clock.now() - last >= millis(every) {
+        context.store.add_job("reconcile", name, "{}").await?;
+    }
+    Ok(())
 }
 
 /// Runs one job that is held.

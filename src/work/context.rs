@@ -1,12 +1,12 @@
 //! What a worker works with, and one run of one event.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use crate::broker::{Broker, BrokerError};
 use crate::destination::{AbahaClient, CallError, CallLog, Class, ClientError, Http, Limits, OmniClient};
-use crate::domain::clock::Clock;
+use crate::domain::clock::{Clock, Millis};
 use crate::domain::connection::Connection;
 use crate::domain::event::{Event, Kind};
 use crate::domain::outcome::{Cause, Outcome};
@@ -44,7 +44,12 @@ pub struct Context {
     pub owner: String,
     /// The accounts that are seen to fail just now.
     pub failing: Failing,
+    /// The default branch of each store, and until when it is not asked for again.
+    pub branches: Branches,
 }
+
+/// Default branches by store account, each with the moment when it is to be asked for again.
+pub type Branches = Arc<Mutex<HashMap<String, (u64, Millis)>>>;
 
 /// The accounts whose last call failed: a call that works opens them again.
 pub type Failing = Arc<Mutex<HashSet<String>>>;

@@ -49,7 +49,8 @@ pub async fn process(run: &Run<'_>) -> Result<Outcome, Halt> {
     }
 }
 
-/// The channel's customer of a phone number, where it is known: linked, else found there, and then linked.
+/// The channel's customer of a phone number, where it is known: linked, else found there, and then linked. `sapo_id`
+/// is empty for an order that has a phone but no customer.
 pub async fn known(run: &Run<'_>, sapo_id: &str, phone: &Phone) -> Result<Option<String>, Halt> {
     if let Some(link) = run.store().link_by_sapo(run.name(), LinkKind::Customer, sapo_id).await? {
         return Ok(Some(link.channel_id));
@@ -107,14 +108,19 @@ async fn link(
     phone: &Phone,
     key: Option<&IntentKey>,
 ) -> Result<(), Halt> {
-    if let Some(other) = run.store().link_by_channel(run.name(), LinkKind::Customer, channel_id).await?
-        && other.sapo_id != sapo_id
-    {
+    let other = run.store().link_by_channel(run.name(), LinkKind::Customer, channel_id).await?;
+    let taken = other.is_some_and(|other| other.sapo_id != sapo_id);
+    if taken && !sapo_id.is_empty() {
         run.step("note", "two Sapo customers have this phone; the first keeps the link");
-        if let Some(key) = key {
+    }
+    if taken || sapo_id.is_empty() {
+        if let Some(key) = key
+            && !run.dry
+        {
             let mut tx = run.store().begin().await?;
             run.store().complete_intent(&mut tx, &key.account, key.kind.as_str(), &key.natural_key, channel_id).await?;
             tx.commit().await?;
+            run.store().bring_forward(run.name(), &create::pending_key(key)).await?;
         }
         return Ok(());
     }

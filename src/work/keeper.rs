@@ -1,4 +1,4 @@
-//! The keeper: files dead letters, and keeps the gauges.
+//! The keeper: files dead letters, deletes what is old, keeps the gauges.
 
 use std::time::Duration;
 
@@ -6,6 +6,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::context::Context;
 use crate::broker::BrokerError;
+use crate::domain::clock::millis;
 use crate::store::StoreError;
 use crate::store::dead_letters::Verdict;
 
@@ -40,6 +41,25 @@ pub async fn file_dead_letters(context: Context, stop: CancellationToken) -> Res
         }
     }
     Ok(())
+}
+
+/// Deletes settled ledger rows that are older than `keep`, a few at a time, until stopped. Parked and dead ones stay.
+pub async fn prune(context: Context, keep: Duration, stop: CancellationToken) {
+    const BATCH: i64 = 500;
+    let mut tick = tokio::time::interval(Duration::from_mins(10));
+    while stop.run_until_cancelled(tick.tick()).await.is_some() {
+        let before = context.clock.now() - millis(keep);
+        loop {
+            match context.store.prune_ledger(before, BATCH).await {
+                Ok(deleted) if deleted < BATCH.unsigned_abs() || stop.is_cancelled() => break,
+                Ok(_) => tokio::task::yield_now().await,
+                Err(error) => {
+                    tracing::warn!(code = error.code(), %error, "old ledger rows could not be deleted");
+                    break;
+                }
+            }
+        }
+    }
 }
 
 /// Keeps the gauges of `/metrics` until stopped.

@@ -1,11 +1,14 @@
 //! The workers: take a window of deliveries, work on the newest state of each object, settle.
 
+mod buyer;
+pub mod categories;
 pub mod context;
 mod create;
 mod customers;
 pub mod keeper;
 mod order_in;
 mod order_out;
+mod payment;
 pub mod process;
 pub mod products;
 pub mod release;

@@ -5,27 +5,23 @@ use rust_decimal::Decimal;
 use super::context::{Halt, Run};
 use super::create::{self, Created, Creation, pending_key};
 use super::process::{Current, current};
-use super::products;
-use crate::destination::omni::client::{NewPrepayment, PageQuery};
+use super::{buyer, payment, products};
+use crate::destination::omni::client::PageQuery;
 use crate::destination::{CallError, abaha};
 use crate::domain::clock::millis;
-use crate::domain::customer::NewCustomer;
 use crate::domain::money::Vnd;
-use crate::domain::order::{ChannelOrder, NewPosOrder, PosOrder};
+use crate::domain::order::{ChannelLine, ChannelOrder, NewPosOrder, PosOrder};
 use crate::domain::outcome::{Cause, Outcome};
 use crate::domain::phone::Phone;
 use crate::domain::sku::Sku;
+use crate::map::abaha::gates;
 use crate::map::abaha::order::{ResolvedPosLine, check_channel_order, reference, to_pos};
 use crate::map::abaha::stage::{ChannelStage, PosStage};
 use crate::map::abaha::status::{self, Decision};
-use crate::map::abaha::{customer::GUEST, gates};
 use crate::observe::crash;
 use crate::store::intents::{Intent, IntentKey, IntentKind};
 use crate::store::links::{Link, LinkKind};
 
-/// Abaha's payment code for paid (code of others).
-const PAID: i64 = 5;
-const UNPAID: i64 = 0;
 /// The mark that our orders carry on Abaha, beside `pos_id`.
 pub const POS_TYPE: &str = "sapopos";
 
@@ -37,12 +33,16 @@ pub async fn process(run: &Run<'_>) -> Result<Outcome, Halt> {
         Current::Gone => return gone(run).await,
     };
     let stage = ChannelStage::of(&order, run.connection().settings.returned_code);
+    if let Some(link) = run.store().link_by_channel(run.name(), LinkKind::Order, id).await? {
+        return follow(run, &order, stage, link).await;
+    }
+    if let Some(outcome) = own_echo(run, &order, stage).await? {
+        return Ok(outcome);
+    }
+    // An intent that was completed after the first look has left its link: looked at in this order, none is missed.
     match run.store().link_by_channel(run.name(), LinkKind::Order, id).await? {
         Some(link) => follow(run, &order, stage, link).await,
-        None => match own_echo(run, &order, stage).await? {
-            Some(outcome) => Ok(outcome),
-            None => create_order(run, &order, stage).await,
-        },
+        None => create_order(run, &order, stage).await,
     }
 }
 
@@ -61,7 +61,10 @@ async fn own_echo(run: &Run<'_>, order: &ChannelOrder, stage: ChannelStage) -> R
     if let (Some(pos_id), Some(POS_TYPE)) = (&order.pos_id, order.pos_type.as_deref()) {
         let key = IntentKey { account, kind: IntentKind::Order, natural_key: pos_id.clone() };
         let known = run.store().link_by_sapo(run.name(), LinkKind::Order, pos_id).await?;
-        if let Some(other) = known.filter(|link| link.channel_id != order.id) {
+        if let Some(other) = known {
+            if other.channel_id == order.id {
+                return follow(run, order, stage, other).await.map(Some);
+            }
             let reason = format!(
                 "two orders on the channel carry the mark of Sapo order {pos_id}: {} and {}; cancel one of them by hand",
                 other.channel_id, order.id
@@ -69,9 +72,20 @@ async fn own_echo(run: &Run<'_>, order: &ChannelOrder, stage: ChannelStage) -> R
             run.store().set_link_error(&other, Some(("two_objects_one_mark", &reason))).await?;
             return Ok(Some(Outcome::dead("two_objects_one_mark", reason)));
         }
+        let intent = run.store().intent(&key.account, key.kind, &key.natural_key).await?;
+        let expected = intent.and_then(|intent| intent.fingerprint?.split('|').next()?.parse::<Decimal>().ok());
         let mut link = Link::new(run.name(), LinkKind::Order, pos_id, &order.id, &reference(order));
         link.channel_state = Some(stage.as_word().into_owned());
-        link.total = check_channel_order(order).ok().map(|total| total.normalize().to_string());
+        let there = check_channel_order(order).ok();
+        link.total = expected.or(there).map(|total| total.normalize().to_string());
+        if let (Some(expected), Some(there)) = (expected, there)
+            && expected != there
+        {
+            link.fail(
+                "total_mismatch",
+                format!("Sapo's total is {}, Abaha made it {}; it is not created again", Vnd(expected), Vnd(there)),
+            );
+        }
         create::record_link(run, &mut link, Some(&key), &[]).await?;
         return Ok(Some(Outcome::skipped("echo", "our own order; linked")));
     }
@@ -149,7 +163,7 @@ async fn create_order(run: &Run<'_>, order: &ChannelOrder, stage: ChannelStage) 
     };
     let phone = order.phone.as_deref().and_then(|text| Phone::parse(text).ok());
     run.step("decided", format!("create one draft order on Sapo for {}, total {}", reference(order), Vnd(total)));
-    let customer = customer(run, order, phone.as_ref()).await?;
+    let customer = buyer::customer(run, order, phone.as_ref()).await?;
     let new = to_pos(order, &lines, customer, phone.as_ref(), connection.tag(), settings, branch)
         .map_err(|problem| Outcome::dead(problem.code(), problem.reason()))?;
     let link = send(run, order, &new, stage, phone.as_ref()).await?;
@@ -158,7 +172,7 @@ async fn create_order(run: &Run<'_>, order: &ChannelOrder, stage: ChannelStage) 
     } else {
         Outcome::done("created", format!("created on Sapo as a draft (Đặt hàng), id {}", link.sapo_id))
     };
-    let paid = pay(run, order, &link).await?;
+    let paid = payment::pay(run, order, &link).await?;
     Ok(with_note(outcome, paid))
 }
 
@@ -184,10 +198,25 @@ async fn send(
         Created::Before(id) => run.omni.order(&id).await?,
     };
     crash::point("order_answered");
-    let mut link = Link::new(&connection.name, LinkKind::Order, &there.id, &order.id, &new.reference);
-    link.sapo_state = Some(PosStage::of(&there).as_word().into_owned());
+    let known = run.store().link_by_sapo(&connection.name, LinkKind::Order, &there.id).await?;
+    if let Some(other) = known.as_ref().filter(|link| link.channel_id != order.id) {
+        let reason = format!(
+            "orders {} and {} on the channel have one code, {}; Sapo order {} was made of the first: make the other by hand",
+            other.channel_id, order.id, new.reference, there.id
+        );
+        return Err(Outcome::dead("duplicate_code", reason).into());
+    }
+    // Where its echo was faster, what is known since then is newer than this answer.
+    let mut link = known.unwrap_or_else(|| {
+        let state = PosStage::of(&there).as_word().into_owned();
+        Link {
+            sapo_state: Some(state),
+            ..Link::new(&connection.name, LinkKind::Order, &there.id, &order.id, &new.reference)
+        }
+    });
     link.channel_state = Some(stage.as_word().into_owned());
     link.total = Some(new.total.normalize().to_string());
+    link.pushed = Some(contents(order));
     if there.total.is_some_and(|total| total != new.total) {
         let answered = there.total.unwrap_or_default();
         link.fail(
@@ -208,7 +237,8 @@ pub fn order_key(connection: &str, reference: &str) -> String {
     format!("{connection}/{reference}")
 }
 
-/// Finds the order that an earlier attempt made: reference, tag and total must all be equal.
+/// Finds the order that an earlier attempt made, by reference and tag. One with another total is that order all the
+/// same: its link is then in error, and it is never created again.
 async fn look_up(run: &Run<'_>, key: &IntentKey, new: &NewPosOrder) -> Result<Option<PosOrder>, Halt> {
     let since = run
         .store()
@@ -291,67 +321,11 @@ async fn resolve_lines(run: &Run<'_>, order: &ChannelOrder) -> Result<Vec<Resolv
     }
 }
 
-/// The POS customer of a phone number, else a minimal one made for this order; the shop's khách lẻ where there is no
-/// usable number.
-async fn customer(run: &Run<'_>, order: &ChannelOrder, phone: Option<&Phone>) -> Result<Option<String>, Halt> {
-    let Some(phone) = phone else {
-        run.step("note", "khách không có số điện thoại dùng được: the order goes to khách lẻ");
-        return Ok(run.omni.walk_in_customer().await?.map(|customer| customer.id));
-    };
-    if let Some(link) =
-        run.store().links_by_key(run.name(), LinkKind::Customer, phone.as_e164()).await?.into_iter().next()
-    {
-        return Ok(Some(link.sapo_id));
-    }
-    let key = IntentKey {
-        account: run.connection().store_account(),
-        kind: IntentKind::Customer,
-        natural_key: phone.as_e164().to_owned(),
-    };
-    if let Some(Intent { result_id: Some(id), .. }) =
-        run.store().intent(&key.account, key.kind, &key.natural_key).await?
-    {
-        return Ok(Some(id));
-    }
-    if let Some(id) = single_customer(run, phone).await? {
-        return Ok(Some(id));
-    }
-    let new = NewCustomer {
-        name: order.name.clone().filter(|name| !name.trim().is_empty()).unwrap_or_else(|| GUEST.to_owned()),
-        phone: phone.national(),
-    };
-    let creation = Creation { key: &key, source_id: &order.id, fingerprint: None };
-    let created = create::once(run, &creation, single_customer(run, phone), run.omni.create_customer(&new)).await;
-    let id = match created {
-        Ok(Created::Now(id) | Created::Found(id) | Created::Before(id)) => id,
-        Err(Halt::Call(CallError::DryRun { would })) => {
-            run.step("planned", would);
-            return Ok(None);
-        }
-        Err(halt) => return Err(halt),
-    };
-    let mut tx = run.store().begin().await?;
-    run.store().complete_intent(&mut tx, &key.account, key.kind.as_str(), &key.natural_key, &id).await?;
-    tx.commit().await?;
-    Ok(Some(id))
-}
-
-async fn single_customer(run: &Run<'_>, phone: &Phone) -> Result<Option<String>, Halt> {
-    let mut found = run.omni.customers_by_phone(phone).await?;
-    if found.len() > 1 {
-        let ids: Vec<&str> = found.iter().map(|customer| customer.id.as_str()).collect();
-        let reason = format!("several Sapo customers have this phone number: {}; merge them on Sapo", ids.join(", "));
-        return Err(Outcome::parked(Cause::Ambiguous, Some(format!("phone:{}", phone.as_e164())), reason).into());
-    }
-    Ok(found.pop().map(|customer| customer.id))
-}
-
 /// Follows a linked order: cancel and pay; never approve, pack or ship, and never change lines.
 async fn follow(run: &Run<'_>, order: &ChannelOrder, stage: ChannelStage, link: Link) -> Result<Outcome, Halt> {
     if !run.connection().settings.orders {
         return Ok(Outcome::skipped("switch_off", "the switch for orders (Đơn hàng) is off for this connection"));
     }
-    let changed = lines_changed(run, order, &link).await?;
     let there = match link.sapo_state.as_deref().and_then(PosStage::from_word) {
         Some(there) if !run.event.force => there,
         _ => PosStage::of(&run.omni.order(&link.sapo_id).await?),
@@ -360,6 +334,8 @@ async fn follow(run: &Run<'_>, order: &ChannelOrder, stage: ChannelStage, link: 
     run.step("decided", format!("{stage:?} on the channel, {there:?} on Sapo: {}", decision.code()));
     let outcome = match decision {
         Decision::Cancel => {
+            // Known before the call, so that the echo of the cancellation, which may come first, finds it so.
+            remember(run, &link, None, stage).await?;
             crash::point("before_cancel");
             match run.omni.cancel_order(&link.sapo_id).await {
                 Ok(()) | Err(CallError::AlreadySo { .. }) => {}
@@ -371,8 +347,9 @@ async fn follow(run: &Run<'_>, order: &ChannelOrder, stage: ChannelStage, link: 
         }
         other => leave_alone(other),
     };
+    let changed = lines_changed(run, order, &link).await?;
     remember(run, &link, None, stage).await?;
-    let paid = pay(run, order, &link).await?;
+    let paid = payment::pay(run, order, &link).await?;
     let outcome = match (&outcome, changed) {
         (Outcome::Skipped { .. }, Some(reason)) => Outcome::done("order_changed", reason),
         _ => outcome,
@@ -392,8 +369,9 @@ async fn remember(run: &Run<'_>, link: &Link, sapo: Option<&PosStage>, stage: Ch
 async fn lines_changed(run: &Run<'_>, order: &ChannelOrder, link: &Link) -> Result<Option<String>, Halt> {
     let before: Option<Decimal> = link.total.as_deref().and_then(|text| text.parse().ok());
     let now = check_channel_order(order).map_err(|problem| Outcome::dead(problem.code(), problem.reason()))?;
+    let exchanged = link.pushed.as_ref().is_some_and(|before| *before != contents(order));
     match before {
-        Some(before) if before != now => {
+        Some(before) if before != now || exchanged => {
             let reason = format!(
                 "the order changed on the channel after it was made on Sapo: {} there now, {} here; Sapo cannot change items, mend it by hand",
                 Vnd(now),
@@ -413,64 +391,13 @@ async fn lines_changed(run: &Run<'_>, order: &ChannelOrder, link: &Link) -> Resu
     }
 }
 
-/// Records the channel's payment on Sapo as a prepayment of what is still missing.
-async fn pay(run: &Run<'_>, order: &ChannelOrder, link: &Link) -> Result<Option<(&'static str, String)>, Halt> {
-    let settings = &run.connection().settings;
-    match order.payment {
-        Some(PAID) if link.paid == 1 => return Ok(None),
-        Some(PAID) => {}
-        Some(UNPAID) | None => return Ok(None),
-        Some(other) => {
-            return Ok(Some((
-                "payment_note",
-                format!(
-                    "the channel's payment state is {other}; payments are only ever added on Sapo, look at it there"
-                ),
-            )));
-        }
-    }
-    if matches!(link.sapo_state.as_deref().and_then(PosStage::from_word), Some(PosStage::Cancelled)) {
-        return Ok(Some(("payment_note", "paid on the channel, but cancelled on Sapo".to_owned())));
-    }
-    let Some(method) = settings.payment_method else {
-        return Ok(Some((
-            "payment_note",
-            "paid on the channel; no payment_method is chosen, so it is not recorded on Sapo".to_owned(),
-        )));
-    };
-    let key = IntentKey {
-        account: run.connection().store_account(),
-        kind: IntentKind::Prepayment,
-        natural_key: link.sapo_id.clone(),
-    };
-    let creation = Creation { key: &key, source_id: &order.id, fingerprint: None };
-    let code = link.natural_key.clone();
-    let look_up = async { Ok(still_missing(run, &link.sapo_id).await?.is_none().then_some(())) };
-    let send = async {
-        let Some(amount) = still_missing(run, &link.sapo_id).await? else {
-            return Ok(());
-        };
-        crash::point("before_prepayment");
-        run.omni
-            .add_prepayment(&link.sapo_id, &NewPrepayment { payment_method: method, amount, reference: &code })
-            .await
-    };
-    create::once(run, &creation, look_up, send).await?;
-    if !run.dry {
-        crash::point("prepaid");
-        let mut tx = run.store().begin().await?;
-        run.store().complete_intent(&mut tx, &key.account, key.kind.as_str(), &key.natural_key, &link.sapo_id).await?;
-        tx.commit().await?;
-        run.store().set_order_paid(run.name(), &link.sapo_id).await?;
-    }
-    Ok(Some(("paid", "payment recorded on Sapo".to_owned())))
-}
-
-/// total − Σ active prepayments, where that is more than nothing.
-async fn still_missing(run: &Run<'_>, sapo_id: &str) -> Result<Option<Decimal>, CallError> {
-    let order = run.omni.order(sapo_id).await?;
-    let missing = order.total.unwrap_or_default() - order.prepayments.iter().sum::<Decimal>();
-    Ok((missing > Decimal::ZERO).then_some(missing))
+/// What an order of the channel holds, to be compared with what it holds later: other goods may cost the same.
+fn contents(order: &ChannelOrder) -> String {
+    let line =
+        |line: &ChannelLine| format!("{} {} × {}", line.code.trim(), line.quantity.normalize(), line.price.normalize());
+    let mut lines: Vec<String> = order.lines.iter().map(line).collect();
+    lines.sort();
+    format!("{}; discount {}; fee {}", lines.join(", "), order.discount.normalize(), order.fee.normalize())
 }
 
 /// What a decision that calls nothing leaves behind.

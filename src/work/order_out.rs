@@ -14,6 +14,7 @@ use crate::domain::money::Vnd;
 use crate::domain::order::{ChannelOrder, NewChannelOrder, PosOrder};
 use crate::domain::outcome::{Cause, Outcome};
 use crate::domain::phone::Phone;
+use crate::map::abaha::customer::of_order;
 use crate::map::abaha::gates;
 use crate::map::abaha::order::{ResolvedChannelLine, check_channel_order, check_pos_order, to_channel};
 use crate::map::abaha::stage::{ChannelStage, PosStage};
@@ -65,9 +66,10 @@ async fn own_echo(run: &Run<'_>, order: &PosOrder, stage: &PosStage) -> Result<O
             "it carries our mark but was not made by this database; reconcile links it",
         ));
     };
-    if let Some(other) = run.store().link_by_channel(run.name(), LinkKind::Order, &intent.source_id).await?
-        && other.sapo_id != order.id
-    {
+    if let Some(other) = run.store().link_by_channel(run.name(), LinkKind::Order, &intent.source_id).await? {
+        if other.sapo_id == order.id {
+            return follow(run, stage, other).await;
+        }
         let reason = format!(
             "Sapo orders {} and {} carry one mark ({reference}); cancel one of them by hand",
             other.sapo_id, order.id
@@ -114,7 +116,7 @@ async fn create_order(run: &Run<'_>, order: &PosOrder, stage: &PosStage) -> Resu
             "the order was made before the connection was activated (orders_from moves that line)",
         ));
     }
-    let Some((customer, phone)) = customer_of(order) else {
+    let Some((customer, phone)) = of_order(order) else {
         return Ok(Outcome::skipped(
             "no_phone",
             "khách không có số điện thoại: neither the customer nor the order has a usable phone number",
@@ -130,19 +132,6 @@ async fn create_order(run: &Run<'_>, order: &PosOrder, stage: &PosStage) -> Resu
         Some(reason) => Outcome::done("created_in_error", reason.clone()),
         None => Outcome::done("created", format!("created on Abaha, id {}", link.channel_id)),
     })
-}
-
-/// The customer and the phone that names them on the channel: the customer's, else the order's, never an address's.
-fn customer_of(order: &PosOrder) -> Option<(PosCustomer, Phone)> {
-    let customer = order.customer.clone().unwrap_or_default();
-    let own = customer.phone.as_deref().and_then(|text| Phone::parse(text).ok());
-    let phone = own.or_else(|| order.phone.as_deref().and_then(|text| Phone::parse(text).ok()))?;
-    let id = if customer.id.is_empty() {
-        order.customer_id.clone().unwrap_or_else(|| format!("order:{}", order.id))
-    } else {
-        customer.id.clone()
-    };
-    Some((PosCustomer { id, ..customer }, phone))
 }
 
 /// Evaluates the gates with what is known on the channel now, and pushes what is not, where they allow it.
@@ -210,6 +199,12 @@ async fn send(
     let created = create::once(run, &creation, look_up(run, &key, new), run.abaha.create_order(new)).await?;
     let (Created::Now(id) | Created::Found(id) | Created::Before(id)) = created;
     crash::point("order_answered");
+    if let Some(link) = run.store().link_by_sapo(&connection.name, LinkKind::Order, &order.id).await?
+        && link.channel_id == id
+    {
+        // Its echo was faster, and what is known since then is newer than this answer.
+        return Ok(link);
+    }
     let mut link = Link::new(&connection.name, LinkKind::Order, &order.id, &id, &order.code);
     link.sapo_state = Some(stage.as_word().into_owned());
     link.channel_state =
@@ -287,6 +282,8 @@ async fn follow(run: &Run<'_>, stage: &PosStage, link: Link) -> Result<Outcome, 
             return Ok(leave_alone(other));
         }
     };
+    // Known before the call, so that its echo, which may come first, finds it so.
+    remember(run, &link, stage, None).await?;
     crash::point("before_status");
     run.abaha.set_order_status(&link.channel_id, code).await?;
     crash::point("status_set");

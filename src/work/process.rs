@@ -12,6 +12,7 @@ use super::{customers, order_in, order_out, products, shop};
 use crate::destination::{CallError, WireError};
 use crate::domain::clock::Millis;
 use crate::domain::connection::State;
+use crate::domain::envelope;
 use crate::domain::event::{Event, Kind, Shape, System};
 use crate::domain::outcome::{Cause, Outcome};
 use crate::domain::topic;
@@ -113,7 +114,7 @@ pub async fn current<T>(
     read: impl Future<Output = Result<T, CallError>> + Send,
 ) -> Result<Current<T>, Halt> {
     let event = run.event;
-    let hash = hash(&event.body);
+    let hash = content_hash(event);
     if !event.must_be_read() {
         let known = run.store().settled(&event.key).await?;
         match order(known.as_ref(), event, &hash) {
@@ -164,6 +165,14 @@ fn order(known: Option<&Settled>, event: &Event, hash: &str) -> Order {
         (Some(Settled { version: Some(old), .. }), Some(new)) if new > *old => Order::Newer,
         (Some(Settled { version: Some(old), .. }), Some(new)) if new < *old => Order::Stale,
         _ => Order::Unknown,
+    }
+}
+
+/// A hash of the object that a body holds: Abaha's envelope also tells when it was sent.
+fn content_hash(event: &Event) -> String {
+    match serde_json::from_slice(&event.body) {
+        Ok(value) if event.key.source == System::Abaha => hash(envelope::abaha_object(&value).to_string().as_bytes()),
+        _ => hash(&event.body),
     }
 }
 

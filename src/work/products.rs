@@ -1,13 +1,17 @@
-//! Products and categories, Sapo → Abaha.
+//! Products, Sapo → Abaha.
 
+use std::collections::BTreeSet;
+use std::sync::PoisonError;
+
+use super::categories::ensure_category;
 use super::context::{Halt, Run};
 use super::create::{self, Created, Creation};
 use super::process::{Current, current};
+use crate::destination::CallError;
 use crate::destination::omni;
-use crate::destination::{AbahaClient, CallError};
 use crate::domain::event::{Event, Kind, ObjectKey, Shape, System};
 use crate::domain::outcome::{Cause, Outcome};
-use crate::domain::product::{ChannelProduct, Listing, PosCategory, PosProduct, PosVariant};
+use crate::domain::product::{ChannelProduct, Listing, PosProduct, PosVariant};
 use crate::domain::sku::Sku;
 use crate::map::abaha::product::{self, Note};
 use crate::store::intents::{IntentKey, IntentKind};
@@ -37,11 +41,7 @@ pub async fn process(run: &Run<'_>) -> Result<Outcome, Halt> {
 
 /// Pushes every variant; one that cannot go never blocks its neighbours.
 async fn push(run: &Run<'_>, product: &PosProduct) -> Result<Outcome, Halt> {
-    if !run.dry {
-        let components: Vec<String> =
-            product.variants.iter().flat_map(|variant| variant.components.iter().cloned()).collect();
-        run.store().set_components(run.name(), &product.id, &components).await?;
-    }
+    let new_components = !run.dry && set_components(run, product).await?;
     let mut done: Vec<Pushed> = Vec::new();
     let mut failed: Option<(String, Halt)> = None;
     let category = ensure_category(run, product.category.as_ref()).await?;
@@ -77,7 +77,14 @@ async fn push(run: &Run<'_>, product: &PosProduct) -> Result<Outcome, Halt> {
     if !removed.is_empty() {
         gone(run, &removed).await?;
     }
-    follow_components(run, product).await?;
+    let moved = done.iter().any(|pushed| matches!(pushed, Pushed::Linked | Pushed::Updated | Pushed::Created));
+    if run.event.topic != COMPONENT || moved {
+        follow_components(run, product).await?;
+    }
+    if new_components {
+        // Until now nobody knew that it follows them: they may have changed since this state was told.
+        follow_up(run, product.id.clone());
+    }
     match failed {
         Some((_, Halt::Outcome(outcome))) => Ok(outcome),
         Some((_, halt)) => Err(halt),
@@ -194,6 +201,7 @@ async fn link_or_create(
         kind: IntentKind::Product,
         natural_key: sku.as_str().to_owned(),
     };
+    forget_other(run, &key, &variant.id).await?;
     let creation = Creation { key: &key, source_id: &variant.id, fingerprint: None };
     let look_up = async { Ok(single_match(run, &sku).await?.map(|there| there.id)) };
     let created = create::once(run, &creation, look_up, run.abaha.create_product(&new)).await?;
@@ -209,6 +217,20 @@ async fn link_or_create(
         update(run, link, &new.listing).await?;
     }
     Ok((Pushed::Created, Some(id)))
+}
+
+/// An intent that made the product of another variant, which had this SKU then, says nothing of this one.
+async fn forget_other(run: &Run<'_>, key: &IntentKey, variant_id: &str) -> Result<(), Halt> {
+    if run.dry {
+        return Ok(());
+    }
+    let Some(intent) = run.store().intent(&key.account, key.kind, &key.natural_key).await? else { return Ok(()) };
+    let Some(made) = intent.result_id.as_deref() else { return Ok(()) };
+    let link = run.store().link_by_channel(run.name(), LinkKind::Product, made).await?;
+    if link.is_some_and(|link| link.sapo_id != variant_id) {
+        run.store().forget_intent(key, made).await?;
+    }
+    Ok(())
 }
 
 /// The one product of a SKU on the channel that is not linked to another variant.
@@ -238,6 +260,22 @@ fn new_link(run: &Run<'_>, product: &PosProduct, variant: &PosVariant, sku: &Sku
     let mut link = Link::new(run.name(), LinkKind::Product, &variant.id, channel_id, sku.as_str());
     link.sapo_parent = Some(product.id.clone());
     link
+}
+
+/// Links a variant with the product of its SKU that a walk over both whole catalogues has met, exactly once;
+/// `equal` is what both sides say, where they say the same.
+pub async fn join(
+    run: &Run<'_>,
+    product_id: &str,
+    variant_id: &str,
+    sku: &Sku,
+    channel_id: &str,
+    equal: Option<&Listing>,
+) -> Result<(), Halt> {
+    let mut link = Link::new(run.name(), LinkKind::Product, variant_id, channel_id, sku.as_str());
+    link.sapo_parent = Some(product_id.to_owned());
+    link.pushed = equal.and_then(|listing| serde_json::to_string(listing).ok());
+    create::record_link(run, &mut link, None, &[cause_key(sku)]).await
 }
 
 /// What orders wait for when a line's product has no link.
@@ -279,98 +317,61 @@ async fn branch(run: &Run<'_>) -> Result<String, Halt> {
     found.map(|id| id.to_string()).ok_or_else(|| Outcome::parked(Cause::Setup, None, reason).into())
 }
 
-/// The shop's default branch: the one it marks (`is_primary`, unconfirmed), else its only one.
+/// The shop's default branch: the one it marks (`is_primary`, unconfirmed), else its only one. It is asked for as
+/// seldom as any other cause is looked at again.
 pub async fn default_branch(run: &Run<'_>) -> Result<Option<u64>, Halt> {
+    let (account, now) = (run.connection().store_account(), run.context.clock.now());
+    let known = || run.context.branches.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some((branch, until)) = known().get(&account).copied()
+        && now < until
+    {
+        return Ok(Some(branch));
+    }
     let locations = run.omni.locations().await?;
     let primary = locations.iter().find(|location| location.primary && location.active);
-    Ok(primary.or(if locations.len() == 1 { locations.first() } else { None }).map(|location| location.id))
+    let found = primary.or(if locations.len() == 1 { locations.first() } else { None }).map(|location| location.id);
+    if let Some(branch) = found {
+        known().insert(account, (branch, run.context.clock.after(run.context.recheck)));
+    }
+    Ok(found)
 }
 
-/// The channel's category: linked, else the one of that name there, else created; renamed when renamed on Sapo.
-pub async fn ensure_category(run: &Run<'_>, category: Option<&PosCategory>) -> Result<Option<String>, Halt> {
-    let Some(category) = category.filter(|category| !category.name.trim().is_empty()) else {
-        return Ok(None);
-    };
-    let name = category.name.trim();
-    if let Some(mut link) = run.store().link_by_sapo(run.name(), LinkKind::Category, &category.id).await? {
-        if link.natural_key != name {
-            match run.abaha.rename_category(&link.channel_id, name).await {
-                Err(CallError::DryRun { would }) => run.step("planned", would),
-                other => other?,
-            }
-            name.clone_into(&mut link.natural_key);
-            create::record_link(run, &mut link, None, &[]).await?;
-        }
-        return Ok(Some(link.channel_id));
-    }
-    let found = category_named(&run.abaha, name).await?;
-    let key = IntentKey {
-        account: run.connection().channel_account(),
-        kind: IntentKind::Category,
-        natural_key: format!("{}:{name}", category.id),
-    };
-    let (id, key) = if let Some(id) = found {
-        (id, None)
-    } else {
-        let creation = Creation { key: &key, source_id: &category.id, fingerprint: None };
-        let look_up = async { Ok(category_named(&run.abaha, name).await?) };
-        match create::once(run, &creation, look_up, run.abaha.create_category(name)).await {
-            Ok(Created::Now(id) | Created::Found(id) | Created::Before(id)) => (id, Some(&key)),
-            Err(Halt::Call(CallError::DryRun { would })) => {
-                run.step("planned", would);
-                return Ok(None);
-            }
-            Err(halt) => return Err(halt),
-        }
-    };
-    if run.store().link_by_channel(run.name(), LinkKind::Category, &id).await?.is_some() {
-        run.step("note", format!("two Sapo categories are called {name}; both go to the same category on Abaha"));
-        return Ok(Some(id));
-    }
-    let mut link = Link::new(run.name(), LinkKind::Category, &category.id, &id, name);
-    create::record_link(run, &mut link, key, &[]).await?;
-    Ok(Some(id))
+/// The topic of the events by which a component's change reaches what is made of it.
+const COMPONENT: &str = "component";
+
+/// Remembers which variants decide the product's stock; tells whether that is news.
+async fn set_components(run: &Run<'_>, product: &PosProduct) -> Result<bool, Halt> {
+    let mut components: Vec<String> = product.variants.iter().flat_map(|variant| variant.components.clone()).collect();
+    components.retain(|component| !product.variants.iter().any(|variant| variant.id == *component));
+    components.sort_unstable();
+    components.dedup();
+    let changed = run.store().set_components(run.name(), &product.id, &components).await?;
+    Ok(changed && !components.is_empty())
 }
 
-async fn category_named(abaha: &AbahaClient, name: &str) -> Result<Option<String>, CallError> {
-    let mut page = 1;
-    loop {
-        let answer = abaha.categories(page).await?;
-        let more = answer.more();
-        if let Some(found) = answer.into_values().find(|there| there.name.trim() == name) {
-            return Ok(Some(found.id));
-        }
-        if !more {
-            return Ok(None);
-        }
-        page += 1;
-    }
-}
-
-/// A component's change re-reads the combos and pack sizes of other products that hold it.
+/// A component's change re-reads the combos and pack sizes of other products that hold it; where that moves them, what
+/// is made of them in turn.
 async fn follow_components(run: &Run<'_>, product: &PosProduct) -> Result<(), Halt> {
-    if run.event.topic == "component" {
-        return Ok(());
-    }
+    let mut dependents = BTreeSet::new();
     for variant in &product.variants {
-        for dependent in run.store().dependents(run.name(), &variant.id, &product.id).await? {
-            let key = ObjectKey {
-                connection: run.name().to_owned(),
-                source: System::Omni,
-                kind: Kind::Product,
-                object_id: dependent,
-            };
-            run.follow_up(Event::new(
-                key,
-                run.event.store.clone(),
-                "component",
-                Shape::Id,
-                run.context.clock.now(),
-                bytes::Bytes::from_static(b"{}"),
-            ));
-        }
+        dependents.extend(run.store().dependents(run.name(), &variant.id, &product.id).await?);
+    }
+    for dependent in dependents {
+        follow_up(run, dependent);
     }
     Ok(())
+}
+
+/// Has a product read and pushed anew once this event is settled.
+fn follow_up(run: &Run<'_>, product_id: String) {
+    let key = ObjectKey {
+        connection: run.name().to_owned(),
+        source: System::Omni,
+        kind: Kind::Product,
+        object_id: product_id,
+    };
+    let body = bytes::Bytes::from_static(b"{}");
+    run.follow_up(Event::new(key, run.event.store.clone(), COMPONENT, Shape::Id, run.context.clock.now(), body));
 }
 
 /// Pushes the product of an order's line first; tells the id of the line's variant on the channel, where it has one now.

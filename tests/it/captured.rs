@@ -13,12 +13,30 @@ use crate::wire::{self, OMNI, SECRET, post, sign};
 /// A shop with a product, a customer and an order each way, all linked.
 async fn linked(world: &World) -> (u64, u64, u64) {
     let omni = world.sandbox.omni();
-    let product = omni.add_product(&json!({"name": "Áo thun", "variants": [{"sku": "AT-S", "retail": 120_000, "stock": {"58001": 10}}]})).unwrap();
+    let product = omni
+        .add_product(
+            &json!({"name": "Áo thun", "variants": [{"sku": "AT-S", "retail": 120_000, "stock": {"58001": 10}}]}),
+        )
+        .unwrap();
     let customer = omni.add_customer("Lê Văn Thử", Some("0912000009"));
     world.quiet().await;
     let line = |omni: Omni<'_>| vec![(omni.variant_by_sku("AT-S").unwrap(), Decimal::ONE, dong(120_000))];
-    let order = omni.place_order(PlaceOrder { customer_id: Some(customer), phone: Some("0912000777".into()), lines: line(omni), ..PlaceOrder::default() }).unwrap();
-    world.sandbox.abaha().place_order(&PlaceAbahaOrder { lines: vec![("AT-S".into(), Decimal::ONE, dong(120_000))], ..PlaceAbahaOrder::default() }).unwrap();
+    let order = omni
+        .place_order(PlaceOrder {
+            customer_id: Some(customer),
+            phone: Some("0912000777".into()),
+            lines: line(omni),
+            ..PlaceOrder::default()
+        })
+        .unwrap();
+    world
+        .sandbox
+        .abaha()
+        .place_order(&PlaceAbahaOrder {
+            lines: vec![("AT-S".into(), Decimal::ONE, dong(120_000))],
+            ..PlaceAbahaOrder::default()
+        })
+        .unwrap();
     world.quiet().await;
     (product, customer, order)
 }
@@ -26,7 +44,15 @@ async fn linked(world: &World) -> (u64, u64, u64) {
 /// Everything that both sides hold.
 fn everything(world: &World) -> Value {
     let (omni, abaha) = (world.sandbox.omni(), world.sandbox.abaha());
-    json!([omni.products(), omni.customers(), omni.orders(), abaha.products(), abaha.customers(), abaha.orders(), abaha.categories()])
+    json!([
+        omni.products(),
+        omni.customers(),
+        omni.orders(),
+        abaha.products(),
+        abaha.customers(),
+        abaha.orders(),
+        abaha.categories()
+    ])
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -34,21 +60,41 @@ async fn a_captured_body_sent_again_with_another_topic_version_or_object_id_chan
     let world = World::new().await;
     let (product, customer, order) = linked(&world).await;
     let omni = world.sandbox.omni();
-    let bodies = [("product", omni.product(product)), ("customer", omni.customer(customer)), ("order", omni.order(order))];
+    let bodies =
+        [("product", omni.product(product)), ("customer", omni.customer(customer)), ("order", omni.order(order))];
     let before = everything(&world);
     let writes = || world.sandbox.calls().iter().filter(|call| call.writing).count();
     let writes_before = writes();
     let topics = [
-        "products/create", "products/update", "products/delete", "inventories/update", "customers/create", "customers/update",
-        "customers/delete", "orders/create", "orders/update", "orders/cancelled", "orders/delete", "orders/fulfilled",
-        "order_returns/create", "refunds/create", "app/uninstalled", "themes/publish",
+        "products/create",
+        "products/update",
+        "products/delete",
+        "inventories/update",
+        "customers/create",
+        "customers/update",
+        "customers/delete",
+        "orders/create",
+        "orders/update",
+        "orders/cancelled",
+        "orders/delete",
+        "orders/fulfilled",
+        "order_returns/create",
+        "refunds/create",
+        "app/uninstalled",
+        "themes/publish",
     ];
     for (what, body) in bodies {
         let body = body.unwrap().to_string().into_bytes();
         let proof = sign(SECRET, &body);
         for topic in topics {
             for (version, object) in [("1", "1"), ("99999999999", "14800001")] {
-                let headers = [("x-sapo-hmac-sha256", proof.as_str()), ("x-sapo-topic", topic), ("x-event-version", version), ("x-sapo-object-id", object), ("x-sapo-order-id", object)];
+                let headers = [
+                    ("x-sapo-hmac-sha256", proof.as_str()),
+                    ("x-sapo-topic", topic),
+                    ("x-event-version", version),
+                    ("x-sapo-object-id", object),
+                    ("x-sapo-order-id", object),
+                ];
                 assert_eq!(post(&world.url(), OMNI, &headers, &body).await.status, 200, "{what} as {topic}");
             }
             world.quiet().await;
@@ -65,14 +111,25 @@ async fn a_captured_body_sent_again_with_another_topic_version_or_object_id_chan
 #[tokio::test(flavor = "multi_thread")]
 async fn a_captured_body_sent_to_another_shop_of_the_same_app_is_a_401() {
     let world = World::new().await;
-    let other = Sandbox::start(SandboxConfig { alias: "cuahangkhac".into(), tenant_id: 70_002, site: "502".into(), ..world.sandbox.config().clone() }).await.unwrap();
+    let other = Sandbox::start(SandboxConfig {
+        alias: "cuahangkhac".into(),
+        tenant_id: 70_002,
+        site: "502".into(),
+        ..world.sandbox.config().clone()
+    })
+    .await
+    .unwrap();
     world.apply(&connections_of(&other, "khac-abaha", (true, true, true), "")).await;
     let (product, ..) = linked(&world).await;
     let body = world.sandbox.omni().product(product).unwrap().to_string().into_bytes();
     let events = world.events().await.len();
     for topic in ["products/update", "orders/update", "app/uninstalled"] {
         // Both shops share the app's secret, so the signature is right; the body names the other tenant.
-        assert_eq!(wire::omni_to(&world.url(), "/webhooks/omni/cuahangkhac", topic, &body).await.status, 401, "{topic}");
+        assert_eq!(
+            wire::omni_to(&world.url(), "/webhooks/omni/cuahangkhac", topic, &body).await.status,
+            401,
+            "{topic}"
+        );
     }
     world.quiet().await;
     assert_eq!(world.events().await.len(), events);
@@ -80,9 +137,16 @@ async fn a_captured_body_sent_to_another_shop_of_the_same_app_is_a_401() {
     let mut anonymous: Value = serde_json::from_slice(&body).unwrap();
     anonymous.as_object_mut().unwrap().remove("tenant_id");
     let anonymous = anonymous.to_string().into_bytes();
-    assert_eq!(wire::omni_to(&world.url(), "/webhooks/omni/cuahangkhac", "products/update", &anonymous).await.status, 200);
+    assert_eq!(
+        wire::omni_to(&world.url(), "/webhooks/omni/cuahangkhac", "products/update", &anonymous).await.status,
+        200
+    );
     world.quiet().await;
-    assert!(other.abaha().products().is_empty(), "the other shop has no such product: {:#?}", world.events().await.last());
+    assert!(
+        other.abaha().products().is_empty(),
+        "the other shop has no such product: {:#?}",
+        world.events().await.last()
+    );
     other.stop().await;
     world.finish(&[]).await;
 }
@@ -92,11 +156,20 @@ async fn tables(world: &World, away: bool) {
     let url = format!("sqlite://{}", world.dir.path().join("state.db").display());
     let mut connection = sqlx::SqliteConnection::connect(&url).await.unwrap();
     sqlx::query("pragma busy_timeout = 10000").execute(&mut connection).await.unwrap();
-    let names: Vec<(String,)> = sqlx::query_as("select name from sqlite_master where type = 'table' and name not like 'sqlite_%' and name not like '_sqlx%'").fetch_all(&mut connection).await.unwrap();
+    let names: Vec<(String,)> = sqlx::query_as(
+        "select name from sqlite_master where type = 'table' and name not like 'sqlite_%' and name not like '_sqlx%'",
+    )
+    .fetch_all(&mut connection)
+    .await
+    .unwrap();
     assert!(names.len() > 10);
     let mut all = String::from("begin immediate; ");
     for (name,) in names {
-        let (from, to) = if away { (name.clone(), format!("away_{name}")) } else { (name.clone(), name.trim_start_matches("away_").to_owned()) };
+        let (from, to) = if away {
+            (name.clone(), format!("away_{name}"))
+        } else {
+            (name.clone(), name.trim_start_matches("away_").to_owned())
+        };
         all.push_str(&format!("alter table {from} rename to {to}; "));
     }
     sqlx::raw_sql(sqlx::AssertSqlSafe(all + "commit")).execute(&mut connection).await.unwrap();
@@ -112,7 +185,15 @@ async fn webhooks_are_taken_while_the_state_database_is_away_and_settled_when_it
     let variant = world.sandbox.omni().variant_by_sku("AT-S").unwrap();
     for stock in 20..30 {
         world.sandbox.omni().set_stock(variant, 58_001, dong(stock)).unwrap();
-        world.sandbox.abaha().place_order(&PlaceAbahaOrder { tel: format!("09120000{stock}"), lines: vec![("AT-S".into(), Decimal::ONE, dong(120_000))], ..PlaceAbahaOrder::default() }).unwrap();
+        world
+            .sandbox
+            .abaha()
+            .place_order(&PlaceAbahaOrder {
+                tel: format!("09120000{stock}"),
+                lines: vec![("AT-S".into(), Decimal::ONE, dong(120_000))],
+                ..PlaceAbahaOrder::default()
+            })
+            .unwrap();
     }
     world.sandbox.webhooks_settled().await;
     let sent = world.sandbox.webhooks_sent();

@@ -13,7 +13,8 @@ use crate::harness::{CONNECTION, World, dong};
 const ALL: (bool, bool, bool) = (true, true, true);
 
 /// Every secret of the usual file.
-const SECRETS: [&str; 4] = ["sandbox-access-token", "sandbox-webhook-secret", "sandbox-abaha-token", "sandbox-abaha-key"];
+const SECRETS: [&str; 4] =
+    ["sandbox-access-token", "sandbox-webhook-secret", "sandbox-abaha-token", "sandbox-abaha-key"];
 
 async fn try_apply(world: &World, text: &str, prune: bool) -> Result<Applied, ConnectError> {
     let parsed = file::parse(text, world.dir.path())?;
@@ -42,8 +43,16 @@ async fn applying_says_what_it_changes_and_changes_nothing_twice() {
     let cases = [
         ("customers = true", "customers = false", "connection mau-abaha: customers true → false"),
         ("branch = 58001", "branch = 58002", "connection mau-abaha: branch 58001 → 58002"),
-        ("orders = true", "orders = true\ncustomer_name = \"sapo\"", "connection mau-abaha: customer_name \"khach\" → \"sapo\""),
-        ("webhook_secret = [\"", "webhook_secret = [\"another-secret\", \"", "store cuahangmau: webhook_secret changed"),
+        (
+            "orders = true",
+            "orders = true\ncustomer_name = \"sapo\"",
+            "connection mau-abaha: customer_name \"khach\" → \"sapo\"",
+        ),
+        (
+            "webhook_secret = [\"",
+            "webhook_secret = [\"another-secret\", \"",
+            "store cuahangmau: webhook_secret changed",
+        ),
         ("value = \"sandbox", "value = \"another-secret-sandbox", "connection mau-abaha: webhook_header changed"),
     ];
     for (from, to, said) in cases {
@@ -96,37 +105,109 @@ async fn a_file_that_is_wrong_in_itself_names_the_key_and_the_cure() {
     std::fs::write(world.dir.path().join("empty"), "").unwrap();
     let alias = |alias: &str| text.replace("\"cuahangmau\"", &format!("{alias:?}"));
     let cases = [
-        ("unknown key of a store", replace("alias =", "colour = \"another-secret\"\nalias ="), vec!["colour", "expected", "access_token", "line 3"]),
+        (
+            "unknown key of a store",
+            replace("alias =", "colour = \"another-secret\"\nalias ="),
+            vec!["colour", "expected", "access_token", "line 3"],
+        ),
         ("unknown key of a connection", replace("products =", "product ="), vec!["product", "expected", "products"]),
         ("unknown table", format!("{text}\n[[shop]]\nalias = \"x\""), vec!["shop", "store", "connection"]),
         ("duplicate key", replace("alias =", "alias = \"x\"\nalias ="), vec!["duplicate key", "alias"]),
-        ("duplicate secret", replace("access_token =", "access_token = \"another-secret\"\naccess_token ="), vec!["duplicate key", "access_token"]),
+        (
+            "duplicate secret",
+            replace("access_token =", "access_token = \"another-secret\"\naccess_token ="),
+            vec!["duplicate key", "access_token"],
+        ),
         ("duplicate store", format!("{store}{text}"), vec!["store cuahangmau", "twice", "keep one"]),
-        ("duplicate connection", format!("{text}\n[[connection]]{connection}"), vec!["connection mau-abaha", "twice", "keep one"]),
-        ("one site twice", format!("{text}\n[[connection]]{}", connection.replace("mau-abaha", "hai")), vec!["connection hai", "501", "one connection a site"]),
-        ("a whole address as alias", alias("https://cuahangmau.mysapogo.com"), vec!["alias", "not an alias", "mysapogo.com"]),
+        (
+            "duplicate connection",
+            format!("{text}\n[[connection]]{connection}"),
+            vec!["connection mau-abaha", "twice", "keep one"],
+        ),
+        (
+            "one site twice",
+            format!("{text}\n[[connection]]{}", connection.replace("mau-abaha", "hai")),
+            vec!["connection hai", "501", "one connection a site"],
+        ),
+        (
+            "a whole address as alias",
+            alias("https://cuahangmau.mysapogo.com"),
+            vec!["alias", "not an alias", "mysapogo.com"],
+        ),
         ("capitals and blanks", alias("Cua Hang"), vec!["alias", "not an alias"]),
         ("an empty alias", alias(""), vec!["alias", "not an alias"]),
         ("a dash at the end", alias("cuahang-"), vec!["alias", "not an alias"]),
-        ("both tokens of a store", replace("access_token =", "access_token_file = \"t\"\naccess_token ="), vec!["access_token", "access_token_file", "keep one"]),
-        ("both tokens of a channel", replace("site =", "token_file = \"t\"\nsite ="), vec!["token", "token_file", "keep one"]),
-        ("both secrets", replace("webhook_secret =", "webhook_secret_file = \"t\"\nwebhook_secret ="), vec!["webhook_secret", "webhook_secret_file", "keep one"]),
+        (
+            "both tokens of a store",
+            replace("access_token =", "access_token_file = \"t\"\naccess_token ="),
+            vec!["access_token", "access_token_file", "keep one"],
+        ),
+        (
+            "both tokens of a channel",
+            replace("site =", "token_file = \"t\"\nsite ="),
+            vec!["token", "token_file", "keep one"],
+        ),
+        (
+            "both secrets",
+            replace("webhook_secret =", "webhook_secret_file = \"t\"\nwebhook_secret ="),
+            vec!["webhook_secret", "webhook_secret_file", "keep one"],
+        ),
         ("no token", replace("access_token =", "#"), vec!["access_token", "missing", "access_token_file"]),
         ("an empty token", replace("\"sandbox-abaha-token\"", "\" \""), vec!["mau-abaha", "token", "missing"]),
         ("no webhook secret", replace("webhook_secret =", "#"), vec!["cuahangmau", "webhook_secret", "missing"]),
-        ("a source that nobody verifies", replace("webhook_header =", "#"), vec!["webhook_header", "missing", "webhook_secret"]),
-        ("a header without a value", replace("value = \"sandbox-abaha-key\"", "value = \"\""), vec!["webhook_header", "not empty"]),
-        ("a file that is not there", replace("access_token = \"sandbox-access-token\"", "access_token_file = \"nowhere\""), vec!["access_token_file", "nowhere", "cannot be read"]),
-        ("an empty file", replace("access_token = \"sandbox-access-token\"", "access_token_file = \"empty\""), vec!["access_token_file", "empty"]),
-        ("a number as token", replace("access_token = \"sandbox-access-token\"", "access_token = 123456789"), vec!["access_token", "string"]),
-        ("a secret without quotes", replace("\"sandbox-access-token\"", "another-secret"), vec!["line 4", "access_token"]),
+        (
+            "a source that nobody verifies",
+            replace("webhook_header =", "#"),
+            vec!["webhook_header", "missing", "webhook_secret"],
+        ),
+        (
+            "a header without a value",
+            replace("value = \"sandbox-abaha-key\"", "value = \"\""),
+            vec!["webhook_header", "not empty"],
+        ),
+        (
+            "a file that is not there",
+            replace("access_token = \"sandbox-access-token\"", "access_token_file = \"nowhere\""),
+            vec!["access_token_file", "nowhere", "cannot be read"],
+        ),
+        (
+            "an empty file",
+            replace("access_token = \"sandbox-access-token\"", "access_token_file = \"empty\""),
+            vec!["access_token_file", "empty"],
+        ),
+        (
+            "a number as token",
+            replace("access_token = \"sandbox-access-token\"", "access_token = 123456789"),
+            vec!["access_token", "string"],
+        ),
+        (
+            "a secret without quotes",
+            replace("\"sandbox-access-token\"", "another-secret"),
+            vec!["line 4", "access_token"],
+        ),
         ("a number as secret", replace("[\"sandbox-webhook-secret\"]", "123456789"), vec!["webhook_secret", "text"]),
         ("a token as switch", replace("products = true", "products = \"another-secret\""), vec!["products", "boolean"]),
         ("a word as branch", replace("branch = 58001", "branch = \"another-secret\""), vec!["branch"]),
-        ("an unknown profile", replace("orders = true", "orders = true\nstatus_profile = \"three\""), vec!["status_profile", "two-class", "detailed"]),
-        ("a buffer over 100", replace("orders = true", "orders = true\nstock_buffer = { percent = 101 }"), vec!["stock_buffer", "at most 100"]),
-        ("a time that is none", replace("orders = true", "orders = true\norders_from = \"gestern\""), vec!["orders_from", "2026-01-01T00:00:00Z"]),
-        ("a returned code that is taken", replace("orders = true", "orders = true\nreturned_code = 25"), vec!["returned_code", "Hoàn hàng"]),
+        (
+            "an unknown profile",
+            replace("orders = true", "orders = true\nstatus_profile = \"three\""),
+            vec!["status_profile", "two-class", "detailed"],
+        ),
+        (
+            "a buffer over 100",
+            replace("orders = true", "orders = true\nstock_buffer = { percent = 101 }"),
+            vec!["stock_buffer", "at most 100"],
+        ),
+        (
+            "a time that is none",
+            replace("orders = true", "orders = true\norders_from = \"gestern\""),
+            vec!["orders_from", "2026-01-01T00:00:00Z"],
+        ),
+        (
+            "a returned code that is taken",
+            replace("orders = true", "orders = true\nreturned_code = 25"),
+            vec!["returned_code", "Hoàn hàng"],
+        ),
         ("another channel", replace("channel = \"abaha\"", "channel = \"shopee\""), vec!["channel", "abaha"]),
         ("a name with blanks", replace("name = \"mau-abaha\"", "name = \"mau abaha\""), vec!["name", "letters"]),
         ("an empty site", replace("site = \"501\"", "site = \"\""), vec!["site", "empty"]),
@@ -148,16 +229,48 @@ async fn what_the_shop_does_not_accept_is_refused_before_anything_is_written() {
     };
     let (omni, abaha) = (world.sandbox.omni_url(), world.sandbox.abaha_url());
     let cases = [
-        ("a token that Sapo refuses", ("sandbox-access-token", "another-secret"), vec!["cuahangmau", "access_token", "refuses", "make a new one"]),
-        ("a token that Abaha refuses", ("sandbox-abaha-token", "another-secret"), vec!["mau-abaha", "token", "refuses", "copy it again"]),
-        ("a shop that cannot be reached", (omni.as_str(), nobody.as_str()), vec!["cuahangmau", "base_url", "cannot be reached", "--offline"]),
-        ("a site that cannot be reached", (abaha.as_str(), nobody.as_str()), vec!["mau-abaha", "base_url", "cannot be reached", "--offline"]),
-        ("a branch that the shop does not have", ("branch = 58001", "branch = 58009"), vec!["branch", "58009", "58001 (Chi nhánh Hà Nội)", "58002"]),
+        (
+            "a token that Sapo refuses",
+            ("sandbox-access-token", "another-secret"),
+            vec!["cuahangmau", "access_token", "refuses", "make a new one"],
+        ),
+        (
+            "a token that Abaha refuses",
+            ("sandbox-abaha-token", "another-secret"),
+            vec!["mau-abaha", "token", "refuses", "copy it again"],
+        ),
+        (
+            "a shop that cannot be reached",
+            (omni.as_str(), nobody.as_str()),
+            vec!["cuahangmau", "base_url", "cannot be reached", "--offline"],
+        ),
+        (
+            "a site that cannot be reached",
+            (abaha.as_str(), nobody.as_str()),
+            vec!["mau-abaha", "base_url", "cannot be reached", "--offline"],
+        ),
+        (
+            "a branch that the shop does not have",
+            ("branch = 58001", "branch = 58009"),
+            vec!["branch", "58009", "58001 (Chi nhánh Hà Nội)", "58002"],
+        ),
         ("a staff member", ("staff = 72001", "staff = 1"), vec!["staff", "72001 (Nhân viên Mẫu)"]),
         ("a source", ("source = 387002", "source = 3"), vec!["source", "387002 (Abaha)"]),
-        ("a payment method", ("payment_method = 220001", "payment_method = 5"), vec!["payment_method", "220001 (Chuyển khoản)"]),
-        ("a store that is not there", ("store = \"cuahangmau\"", "store = \"khac\""), vec!["store", "khac", "add a [[store]]"]),
-        ("a site that is connected", ("name = \"mau-abaha\"", "name = \"hai\""), vec!["site", "501", "mau-abaha", "one active connection"]),
+        (
+            "a payment method",
+            ("payment_method = 220001", "payment_method = 5"),
+            vec!["payment_method", "220001 (Chuyển khoản)"],
+        ),
+        (
+            "a store that is not there",
+            ("store = \"cuahangmau\"", "store = \"khac\""),
+            vec!["store", "khac", "add a [[store]]"],
+        ),
+        (
+            "a site that is connected",
+            ("name = \"mau-abaha\"", "name = \"hai\""),
+            vec!["site", "501", "mau-abaha", "one active connection"],
+        ),
         ("an address that is none", (omni.as_str(), "nowhere"), vec!["cuahangmau", "base_url", "https://HOST"]),
     ];
     let known = world.store().snapshot().await.unwrap().stamp;
@@ -201,8 +314,20 @@ async fn secrets_are_in_no_file_of_the_data_dir_in_plain() {
     let mut world = World::new().await;
     let omni = world.sandbox.omni();
     // Calls that fail in every way put addresses and answers into the story.
-    for effect in [ApiEffect::Status { code: 500, retry_after: None }, ApiEffect::ResetBefore, ApiEffect::WrongJson, ApiEffect::HtmlError(502)] {
-        world.sandbox.faults().api(ApiFault { api: Api::Abaha, method: None, path: "product".into(), skip: 0, times: 1, effect });
+    for effect in [
+        ApiEffect::Status { code: 500, retry_after: None },
+        ApiEffect::ResetBefore,
+        ApiEffect::WrongJson,
+        ApiEffect::HtmlError(502),
+    ] {
+        world.sandbox.faults().api(ApiFault {
+            api: Api::Abaha,
+            method: None,
+            path: "product".into(),
+            skip: 0,
+            times: 1,
+            effect,
+        });
     }
     omni.add_product(&json!({"name": "Áo", "variants": [{"sku": "S", "retail": 1_000}]})).unwrap();
     omni.add_customer("Lê Văn Thử", Some("0912000001"));
@@ -278,7 +403,14 @@ async fn an_uninstalled_app_is_believed_only_after_a_read() {
     assert_eq!(state().await, State::Active);
 
     let refused = ApiEffect::Status { code: 401, retry_after: None };
-    world.sandbox.faults().api(ApiFault { api: Api::Omni, method: None, path: String::new(), skip: 0, times: u32::MAX, effect: refused });
+    world.sandbox.faults().api(ApiFault {
+        api: Api::Omni,
+        method: None,
+        path: String::new(),
+        skip: 0,
+        times: u32::MAX,
+        effect: refused,
+    });
     assert_eq!(notice().await, 200);
     let event = world.events().await.pop().unwrap();
     assert_eq!((event.kind.as_str(), event.code.as_str()), (Kind::Shop.as_str(), "stopped"));
@@ -305,7 +437,11 @@ async fn post_signed(world: &World, topic: &str, body: &str) -> u16 {
     let mut mac = hmac::Hmac::<sha2::Sha256>::new_from_slice(config.webhook_secret.as_bytes()).unwrap();
     mac.update(body.as_bytes());
     let signature = base64::engine::general_purpose::STANDARD.encode(mac.finalize().into_bytes());
-    let request = reqwest::Client::builder().no_proxy().build().unwrap().post(format!("{}/webhooks/omni/{}", world.url(), config.alias));
+    let request = reqwest::Client::builder().no_proxy().build().unwrap().post(format!(
+        "{}/webhooks/omni/{}",
+        world.url(),
+        config.alias
+    ));
     let request = request.header("x-sapo-topic", topic).header("x-sapo-hmac-sha256", signature).body(body.to_owned());
     request.send().await.unwrap().status().as_u16()
 }
@@ -313,11 +449,18 @@ async fn post_signed(world: &World, topic: &str, body: &str) -> u16 {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_body_that_came_truncated_is_refused_and_its_repetition_taken() {
     let world = World::new().await;
-    world.sandbox.faults().webhook(WebhookFault { api: Api::Omni, topic: String::new(), skip: 0, times: 1, effect: WebhookEffect::Truncate });
+    world.sandbox.faults().webhook(WebhookFault {
+        api: Api::Omni,
+        topic: String::new(),
+        skip: 0,
+        times: 1,
+        effect: WebhookEffect::Truncate,
+    });
     let product = json!({"name": "Áo", "variants": [{"sku": "TR", "retail": 1_000}]});
     let id = world.sandbox.omni().add_product(&product).unwrap();
     world.quiet().await;
-    let answers: Vec<_> = world.sandbox.webhooks_sent().iter().filter(|sent| sent.object_id == id).map(|sent| sent.answer).collect();
+    let answers: Vec<_> =
+        world.sandbox.webhooks_sent().iter().filter(|sent| sent.object_id == id).map(|sent| sent.answer).collect();
     assert_eq!(answers, [Some(401), Some(200)]);
     assert_eq!(world.on_abaha("TR")["price"], 1_000);
     assert_eq!(world.events_of(id).await.len(), 1, "the refusal leaves no row");

@@ -44,7 +44,12 @@ impl Place for QueueFile {
 
 /// An event whose attributes are all set, so that one which gets lost on the way is seen.
 fn event(number: usize, body: impl Into<Bytes>) -> Event {
-    let key = ObjectKey { connection: "mau-abaha".into(), source: System::Omni, kind: Kind::Order, object_id: number.to_string() };
+    let key = ObjectKey {
+        connection: "mau-abaha".into(),
+        source: System::Omni,
+        kind: Kind::Order,
+        object_id: number.to_string(),
+    };
     let mut event = Event::new(key, "cuahangmau", "orders/update", Shape::Whole, 1_770_000_000_000, body.into());
     event.run = 2;
     event.reference = Some(format!("SON \"{number}\" – đơn hàng"));
@@ -67,7 +72,10 @@ async fn publish_all(broker: &dyn Broker, numbers: std::ops::Range<usize>) -> Ve
 async fn take(consumer: &mut Box<dyn Consumer>, count: usize) -> Vec<Box<dyn Delivery>> {
     let mut taken: Vec<Box<dyn Delivery>> = Vec::new();
     while taken.len() < count {
-        let more = tokio::time::timeout(PATIENCE, consumer.next(count - taken.len())).await.expect("deliveries in time").unwrap();
+        let more = tokio::time::timeout(PATIENCE, consumer.next(count - taken.len()))
+            .await
+            .expect("deliveries in time")
+            .unwrap();
         assert!(!more.is_empty() && more.len() <= count - taken.len());
         taken.extend(more);
     }
@@ -203,7 +211,11 @@ async fn what_was_given_back_comes_again_and_is_not_under_suspicion(place: &dyn 
     seen.sort_unstable();
     assert_eq!(seen, [0, 2, 4, 5]);
     for delivery in again {
-        assert!(!delivery.redelivered(), "{} was given back in order: its worker did not die", delivery.event().key.object_id);
+        assert!(
+            !delivery.redelivered(),
+            "{} was given back in order: its worker did not die",
+            delivery.event().key.object_id
+        );
         delivery.give_back().await;
     }
     depth_is(&*broker, 4, 0).await;
@@ -323,17 +335,21 @@ macro_rules! contract {
 
 macro_rules! whole_contract {
     ($implementation:ident, $place:expr) => {
-        contract!($implementation, $place, [
-            what_was_confirmed_survives_reopening_whole_and_in_order,
-            bodies_up_to_one_mebibyte_come_back_byte_for_byte,
-            what_was_acknowledged_never_comes_again,
-            what_was_rejected_waits_among_the_dead_until_it_is_filed,
-            what_was_given_back_comes_again_and_is_not_under_suspicion,
-            what_a_dying_process_held_comes_again_marked_and_the_rest_unmarked,
-            many_publishers_lose_nothing_and_each_keeps_its_order,
-            closing_finishes_what_was_accepted_and_takes_no_more,
-            readiness_is_a_confirmed_write_that_leaves_nothing,
-        ]);
+        contract!(
+            $implementation,
+            $place,
+            [
+                what_was_confirmed_survives_reopening_whole_and_in_order,
+                bodies_up_to_one_mebibyte_come_back_byte_for_byte,
+                what_was_acknowledged_never_comes_again,
+                what_was_rejected_waits_among_the_dead_until_it_is_filed,
+                what_was_given_back_comes_again_and_is_not_under_suspicion,
+                what_a_dying_process_held_comes_again_marked_and_the_rest_unmarked,
+                many_publishers_lose_nothing_and_each_keeps_its_order,
+                closing_finishes_what_was_accepted_and_takes_no_more,
+                readiness_is_a_confirmed_write_that_leaves_nothing,
+            ]
+        );
     };
 }
 

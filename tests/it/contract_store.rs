@@ -26,7 +26,9 @@ struct StateFile(TempDir);
 impl Place for StateFile {
     async fn open(&self) -> Store {
         let cipher = Cipher::from_key_or_file(None, &self.0.path().join("master.key")).unwrap();
-        Store::open(&format!("sqlite://{}", self.0.path().join("state.db").display()), cipher, Clock::system()).await.unwrap()
+        Store::open(&format!("sqlite://{}", self.0.path().join("state.db").display()), cipher, Clock::system())
+            .await
+            .unwrap()
     }
 }
 
@@ -34,7 +36,8 @@ const ACCOUNT: &str = "abaha:501";
 
 fn event(id: &str, version: i64) -> Event {
     let key = ObjectKey { connection: "c".into(), source: System::Omni, kind: Kind::Product, object_id: id.into() };
-    let mut event = Event::new(key, "s", "products/update", Shape::Whole, 1_000, Bytes::from(format!("{id} at {version}")));
+    let mut event =
+        Event::new(key, "s", "products/update", Shape::Whole, 1_000, Bytes::from(format!("{id} at {version}")));
     event.version = Some(version);
     event
 }
@@ -105,7 +108,11 @@ async fn a_row_keeps_the_newest_state_and_the_time_since_when_its_object_waits(p
     park(&store, &states[1], 1, Cause::Failing, None, 60_000).await;
     park(&store, &states[2], 1, Cause::Failing, None, 60_000).await;
     let row = store.parked(&states[0].key).await.unwrap().unwrap();
-    assert_eq!((row.event_id, row.first_parked_at), (states[1].id.to_string(), since), "the newest by its own version, not by arrival");
+    assert_eq!(
+        (row.event_id, row.first_parked_at),
+        (states[1].id.to_string(), since),
+        "the newest by its own version, not by arrival"
+    );
     let codes = ledger(&store).await;
     assert_eq!(codes.iter().map(|row| row.2.as_str()).collect::<Vec<_>>(), ["superseded", "failing", "superseded"]);
     // Two states that cannot be ordered: the later arrival stays, to be read anew.
@@ -145,7 +152,14 @@ async fn settling_an_event_deletes_the_row_of_its_object_unless_that_is_newer(pl
 
 async fn rows_are_released_orders_first_and_then_by_age_and_only_when_due(place: &dyn Place) {
     let store = place.open().await;
-    for (id, class, due_in) in [("import", 3, -1), ("product", 1, -1), ("order", 0, -1), ("later", 0, 60_000), ("customer", 2, -1), ("product2", 1, -1)] {
+    for (id, class, due_in) in [
+        ("import", 3, -1),
+        ("product", 1, -1),
+        ("order", 0, -1),
+        ("later", 0, 60_000),
+        ("customer", 2, -1),
+        ("product2", 1, -1),
+    ] {
         park(&store, &event(id, 1), class, Cause::Failing, None, due_in).await;
         store.clock().advance(Duration::from_millis(2));
     }
@@ -178,7 +192,9 @@ async fn a_letter_is_filed_once_by_event_and_run_and_its_state_changes_once(plac
         tx.commit().await.unwrap();
         changed
     };
-    let list = async |state: &str| store.list_letters(&DeadFilter { state: Some(state.into()), limit: 10, ..DeadFilter::default() }).await.unwrap();
+    let list = async |state: &str| {
+        store.list_letters(&DeadFilter { state: Some(state.into()), limit: 10, ..DeadFilter::default() }).await.unwrap()
+    };
     file(&event, "refused").await;
     file(&event, "undeliverable").await;
     let open = list("open").await;
@@ -216,7 +232,10 @@ async fn an_intent_has_one_holder_and_is_made_once(place: &dyn Place) {
     store.drop_intent(&first).await.unwrap();
     assert!(store.intent(&key.account, IntentKind::Order, &key.natural_key).await.unwrap().is_some());
     let mut tx = store.begin().await.unwrap();
-    assert_eq!(store.complete_intent(&mut tx, &key.account, "order", &key.natural_key, "14800001").await.unwrap(), None);
+    assert_eq!(
+        store.complete_intent(&mut tx, &key.account, "order", &key.natural_key, "14800001").await.unwrap(),
+        None
+    );
     tx.commit().await.unwrap();
     assert_eq!(take("three").await, Taken::Done("14800001".into()));
     let mut tx = store.begin().await.unwrap();
@@ -235,7 +254,10 @@ async fn a_closed_account_stays_closed_until_the_latest_moment_and_survives_reop
     store.close().await;
     let store = place.open().await;
     let closed = store.closed_accounts().await.unwrap();
-    assert_eq!((closed[ACCOUNT].not_before, closed[ACCOUNT].failures, closed[ACCOUNT].reason.as_str()), (9_000, 2, "timeout"));
+    assert_eq!(
+        (closed[ACCOUNT].not_before, closed[ACCOUNT].failures, closed[ACCOUNT].reason.as_str()),
+        (9_000, 2, "timeout")
+    );
     store.open_account(ACCOUNT).await.unwrap();
     assert!(store.closed_accounts().await.unwrap().is_empty());
     store.close().await;
@@ -245,7 +267,8 @@ async fn the_story_of_an_event_goes_on_over_its_runs_and_stays_bounded(place: &d
     let store = place.open().await;
     let event = event("1", 1);
     for step in 0..100 {
-        record(&store, &event, if step == 99 { Verdict::Done } else { Verdict::Parked }, "x", &format!("step {step}")).await;
+        record(&store, &event, if step == 99 { Verdict::Done } else { Verdict::Parked }, "x", &format!("step {step}"))
+            .await;
     }
     let rows = store.list_events(&EventFilter { limit: 10, ..EventFilter::default() }).await.unwrap();
     assert_eq!((rows.len(), rows[0].outcome.as_str()), (1, "done"));
@@ -283,17 +306,21 @@ macro_rules! contract {
 
 macro_rules! whole_contract {
     ($engine:ident, $place:expr) => {
-        contract!($engine, $place, [
-            a_row_that_changed_while_it_was_being_released_is_not_deleted,
-            a_row_keeps_the_newest_state_and_the_time_since_when_its_object_waits,
-            settling_an_event_deletes_the_row_of_its_object_unless_that_is_newer,
-            rows_are_released_orders_first_and_then_by_age_and_only_when_due,
-            a_letter_is_filed_once_by_event_and_run_and_its_state_changes_once,
-            an_intent_has_one_holder_and_is_made_once,
-            a_closed_account_stays_closed_until_the_latest_moment_and_survives_reopening,
-            the_story_of_an_event_goes_on_over_its_runs_and_stays_bounded,
-            what_was_not_committed_is_not_there,
-        ]);
+        contract!(
+            $engine,
+            $place,
+            [
+                a_row_that_changed_while_it_was_being_released_is_not_deleted,
+                a_row_keeps_the_newest_state_and_the_time_since_when_its_object_waits,
+                settling_an_event_deletes_the_row_of_its_object_unless_that_is_newer,
+                rows_are_released_orders_first_and_then_by_age_and_only_when_due,
+                a_letter_is_filed_once_by_event_and_run_and_its_state_changes_once,
+                an_intent_has_one_holder_and_is_made_once,
+                a_closed_account_stays_closed_until_the_latest_moment_and_survives_reopening,
+                the_story_of_an_event_goes_on_over_its_runs_and_stays_bounded,
+                what_was_not_committed_is_not_there,
+            ]
+        );
     };
 }
 

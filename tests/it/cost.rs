@@ -64,7 +64,8 @@ async fn an_equal_second_with_other_content_is_read_and_the_truth_is_applied() {
     let mut timeless = truth.clone();
     timeless["modified_on"] = serde_json::Value::Null;
     timeless["variants"][0]["variant_retail_price"] = 98_000.into();
-    let mut part = state(&world, &moved(json!({"id": id, "modified_on": truth["modified_on"], "status": "inactive"}), 60));
+    let mut part =
+        state(&world, &moved(json!({"id": id, "modified_on": truth["modified_on"], "status": "inactive"}), 60));
     part.shape = sapo_sync::domain::event::Shape::Partial;
     for event in [state(&world, &timeless), part] {
         world.sandbox.clear_calls();
@@ -142,7 +143,14 @@ async fn what_changes_while_a_call_is_under_way_costs_one_more() {
     let (_, variant) = product(omni, "HELD");
     world.quiet().await;
     world.sandbox.clear_calls();
-    let hold = ApiFault { api: Api::Abaha, method: None, path: "product/update$".into(), skip: 0, times: 1, effect: ApiEffect::Hold("first".into()) };
+    let hold = ApiFault {
+        api: Api::Abaha,
+        method: None,
+        path: "product/update$".into(),
+        skip: 0,
+        times: 1,
+        effect: ApiEffect::Hold("first".into()),
+    };
     world.sandbox.faults().api(hold);
     omni.set_price(variant, dong(11_000)).unwrap();
     world.sandbox.faults().reached("first").await;

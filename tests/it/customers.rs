@@ -39,14 +39,15 @@ async fn a_customer_with_a_phone_arrives_as_khach_or_by_name_as_the_setting_says
 #[tokio::test(flavor = "multi_thread")]
 async fn a_customer_without_a_number_that_is_a_key_is_skipped_with_the_reason() {
     let world = World::new().await;
-    let phones = [None, Some(""), Some("  "), Some("09******12"), Some("0912000001/0981234567"), Some("113"), Some("không có")];
+    let phones =
+        [None, Some(""), Some("  "), Some("09******12"), Some("0912000001/0981234567"), Some("113"), Some("không có")];
     for phone in phones {
         let id = world.sandbox.omni().add_customer("Lê Văn Thử", phone);
         world.quiet().await;
         let event = world.events_of(id).await.pop().unwrap();
         assert_eq!((event.outcome.as_str(), event.code.as_str()), ("skipped", "no_phone"), "{phone:?}");
         assert!(event.reason.contains("khách không có số điện thoại"), "{phone:?}: {}", event.reason);
-        if let Some(phone) = phone.filter(|phone| phone.trim().len() > 3) {
+        if let Some(phone) = phone.filter(|phone| phone.starts_with("09")) {
             assert!(!event.reason.contains(phone), "no phone is told: {}", event.reason);
         }
     }
@@ -86,7 +87,15 @@ async fn a_customer_whom_abaha_has_is_linked_and_keeps_the_name() {
 async fn one_phone_in_several_written_forms_is_one_customer() {
     let world = World::new().await;
     let (omni, abaha) = (world.sandbox.omni(), world.sandbox.abaha());
-    let forms = ["0981 234 567", "+84981234567", "84981234567", "0084981234567", "0981.234.567", "+84 (0)981 234 567", "981234567"];
+    let forms = [
+        "0981 234 567",
+        "+84981234567",
+        "84981234567",
+        "0084981234567",
+        "0981.234.567",
+        "+84 (0)981 234 567",
+        "981234567",
+    ];
     for form in forms {
         omni.add_customer("Nguyễn Văn Mẫu", Some(form));
     }
@@ -96,7 +105,8 @@ async fn one_phone_in_several_written_forms_is_one_customer() {
         omni.add_customer("Khác", Some(other));
     }
     world.quiet().await;
-    let mut tels: Vec<_> = abaha.customers().iter().map(|customer| customer["tel"].as_str().unwrap().to_owned()).collect();
+    let mut tels: Vec<_> =
+        abaha.customers().iter().map(|customer| customer["tel"].as_str().unwrap().to_owned()).collect();
     tels.sort();
     assert_eq!(tels, ["0701234567", "0845123456", "0981234567"]);
     assert_eq!(world.sandbox.call_count(Api::Abaha, "", "customer/create$"), 3);
@@ -123,8 +133,11 @@ async fn a_customer_deleted_on_sapo_leaves_abahas_untouched() {
 async fn no_call_carries_an_address_or_any_field_that_is_not_ours() {
     let world = World::new().await;
     let site = MockServer::start().await;
-    let answer = |data: serde_json::Value| ResponseTemplate::new(200).set_body_json(json!({"status": 200, "message": "", "data": data}));
-    let none = ResponseTemplate::new(200).set_body_json(json!({"status": 0, "message": "Khách hàng không tồn tại", "data": null}));
+    let answer = |data: serde_json::Value| {
+        ResponseTemplate::new(200).set_body_json(json!({"status": 200, "message": "", "data": data}))
+    };
+    let none = ResponseTemplate::new(200)
+        .set_body_json(json!({"status": 0, "message": "Khách hàng không tồn tại", "data": null}));
     let empty = json!({"items": [], "total": 0, "page": 1, "limit": 100});
     for (at, response) in [
         ("/category/index", answer(empty.clone())),
@@ -148,8 +161,10 @@ async fn no_call_carries_an_address_or_any_field_that_is_not_ours() {
     })
     .unwrap();
     let product = omni
-        .add_product(&json!({"name": "Áo", "category": "Áo", "description": "d", "image": "https://images.example/1.jpg",
-            "variants": [{"sku": "K", "retail": 1_000, "wholesale": 800, "import": 500, "stock": {"58001": 2}}]}))
+        .add_product(
+            &json!({"name": "Áo", "category": "Áo", "description": "d", "image": "https://images.example/1.jpg",
+            "variants": [{"sku": "K", "retail": 1_000, "wholesale": 800, "import": 500, "stock": {"58001": 2}}]}),
+        )
         .unwrap();
     world.quiet().await;
     omni.change_product(product, |shape| {
@@ -165,7 +180,8 @@ async fn no_call_carries_an_address_or_any_field_that_is_not_ours() {
         bodies
     };
     assert_eq!(sent("/customer/create").await, [json!({"name": "Trần Thị Mẫu", "tel": "0912000001"})]);
-    let owned = json!({"name": "Áo", "category_id": 8, "price": 1_000, "price_sale": 1_000, "quantity": 2, "status": 1});
+    let owned =
+        json!({"name": "Áo", "category_id": 8, "price": 1_000, "price_sale": 1_000, "quantity": 2, "status": 1});
     let mut made = owned.clone();
     made["product_code"] = "K".into();
     made["description"] = "d".into();

@@ -14,7 +14,8 @@ use crate::harness::{World, dong, until};
 use crate::wire;
 
 fn event(number: usize) -> Event {
-    let key = ObjectKey { connection: "c".into(), source: System::Omni, kind: Kind::Order, object_id: number.to_string() };
+    let key =
+        ObjectKey { connection: "c".into(), source: System::Omni, kind: Kind::Order, object_id: number.to_string() };
     Event::new(key, "s", "orders/update", Shape::Whole, 0, Bytes::from(vec![b'x'; 50_000]))
 }
 
@@ -22,7 +23,11 @@ fn event(number: usize) -> Event {
 async fn a_queue_file_without_room_takes_nothing_half_and_goes_on_when_there_is_room() {
     let Some(folder) = child::shared() else {
         let folder = tempfile::tempdir().unwrap();
-        child::pass("full_disk::a_queue_file_without_room_takes_nothing_half_and_goes_on_when_there_is_room", folder.path()).await;
+        child::pass(
+            "full_disk::a_queue_file_without_room_takes_nothing_half_and_goes_on_when_there_is_room",
+            folder.path(),
+        )
+        .await;
         return;
     };
     let file = folder.join("queue.db");
@@ -72,11 +77,21 @@ async fn a_queue_file_without_room_takes_nothing_half_and_goes_on_when_there_is_
 async fn webhooks_on_a_full_disk_are_answered_503_and_all_is_settled_once_there_is_room() {
     let Some(_) = child::shared() else {
         let folder = tempfile::tempdir().unwrap();
-        child::pass("full_disk::webhooks_on_a_full_disk_are_answered_503_and_all_is_settled_once_there_is_room", folder.path()).await;
+        child::pass(
+            "full_disk::webhooks_on_a_full_disk_are_answered_503_and_all_is_settled_once_there_is_room",
+            folder.path(),
+        )
+        .await;
         return;
     };
     let world = World::new().await;
-    let product = world.sandbox.omni().add_product(&json!({"name": "Áo thun", "variants": [{"sku": "AT-S", "retail": 120_000, "stock": {"58001": 10}}]})).unwrap();
+    let product = world
+        .sandbox
+        .omni()
+        .add_product(
+            &json!({"name": "Áo thun", "variants": [{"sku": "AT-S", "retail": 120_000, "stock": {"58001": 10}}]}),
+        )
+        .unwrap();
     world.quiet().await;
     let settled = world.events().await.len();
     // Not a byte more: every page that is to be written anew lies beyond it.
@@ -85,7 +100,10 @@ async fn webhooks_on_a_full_disk_are_answered_503_and_all_is_settled_once_there_
     for stock in 20..25 {
         world.sandbox.omni().set_stock(variant, 58_001, dong(stock)).unwrap();
     }
-    until("webhooks are refused", async || world.sandbox.webhooks_sent().iter().filter(|sent| sent.answer == Some(503)).count() >= 5).await;
+    until("webhooks are refused", async || {
+        world.sandbox.webhooks_sent().iter().filter(|sent| sent.answer == Some(503)).count() >= 5
+    })
+    .await;
     let answer = wire::omni(&world, "themes/publish", br#"{"id":1}"#).await;
     assert_eq!((answer.status, answer.header("retry-after")), (503, Some("5")));
     assert_eq!(wire::get(&world.url(), "/readyz").await.status, 503);

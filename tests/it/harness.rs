@@ -57,7 +57,7 @@ impl Default for Setup {
             extra: String::new(),
             schedule: [20, 50, 100, 200, 400, 800].map(Duration::from_millis).to_vec(),
             settle_after: Duration::from_millis(200),
-            recheck: Duration::from_secs(600),
+            recheck: Duration::from_mins(10),
             call_timeout: Duration::from_secs(10),
             sapo_limit: (2_000, 1_000.0),
             abaha_limit: (2_000, 1_000.0),
@@ -144,14 +144,21 @@ impl World {
     pub async fn quiet(&self) {
         let deadline = Instant::now() + PATIENCE;
         loop {
-            tokio::time::timeout(PATIENCE, self.sandbox.webhooks_settled()).await.expect("webhooks are delivered in time");
+            tokio::time::timeout(PATIENCE, self.sandbox.webhooks_settled())
+                .await
+                .expect("webhooks are delivered in time");
             if self.is_quiet().await && self.sandbox.webhooks_waiting() == 0 && self.is_quiet().await {
                 return;
             }
             assert!(self.running().is_healthy(), "a role ended by itself");
-            if Instant::now() > deadline {
-                panic!("not quiet in time: {:?}, parked: {:#?}, events: {:#?}, calls: {:#?}", self.depth().await, self.parked().await, self.events().await, self.sandbox.calls());
-            }
+            assert!(
+                Instant::now() <= deadline,
+                "not quiet in time: {:?}, parked: {:#?}, events: {:#?}, calls: {:#?}",
+                self.depth().await,
+                self.parked().await,
+                self.events().await,
+                self.sandbox.calls()
+            );
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
     }
@@ -160,7 +167,9 @@ impl World {
         let settled = self.depth().await == Depth::default();
         let now = self.store().clock().now();
         // A row that is due is on its way, whatever its cause.
-        let waits = |row: &ParkedRow| row.due_at > now && !matches!(row.cause.as_str(), "throttled" | "failing" | "intent_pending" | "replay");
+        let waits = |row: &ParkedRow| {
+            row.due_at > now && !matches!(row.cause.as_str(), "throttled" | "failing" | "intent_pending" | "replay")
+        };
         settled && self.parked().await.iter().all(waits)
     }
 
@@ -178,7 +187,8 @@ impl World {
 
     /// Every ledger row, oldest first.
     pub async fn events(&self) -> Vec<LedgerRow> {
-        let mut rows = self.store().list_events(&EventFilter { limit: 100_000, ..EventFilter::default() }).await.unwrap();
+        let mut rows =
+            self.store().list_events(&EventFilter { limit: 100_000, ..EventFilter::default() }).await.unwrap();
         rows.reverse();
         rows
     }
@@ -270,12 +280,19 @@ impl World {
     /// often as it stands.
     pub async fn finish(mut self, left: &[&str]) {
         self.quiet().await;
-        let mut found: Vec<String> = self.parked().await.into_iter().map(|row| format!("parked:{}", row.cause)).collect();
+        let mut found: Vec<String> =
+            self.parked().await.into_iter().map(|row| format!("parked:{}", row.cause)).collect();
         found.extend(self.dead().await.into_iter().map(|row| format!("dead:{}", row.code)));
         found.sort();
         let mut left: Vec<String> = left.iter().map(|row| (*row).to_owned()).collect();
         left.sort();
-        assert_eq!(found, left, "what is left unsettled; parked: {:#?}, dead: {:#?}", self.parked().await, self.dead().await);
+        assert_eq!(
+            found,
+            left,
+            "what is left unsettled; parked: {:#?}, dead: {:#?}",
+            self.parked().await,
+            self.dead().await
+        );
         self.checked = true;
         self.stop().await;
         self.sandbox.clone().stop().await;
@@ -284,7 +301,10 @@ impl World {
 
 impl Drop for World {
     fn drop(&mut self) {
-        assert!(self.checked || std::thread::panicking(), "a test must end with World::finish, which checks that nothing is left unsettled");
+        assert!(
+            self.checked || std::thread::panicking(),
+            "a test must end with World::finish, which checks that nothing is left unsettled"
+        );
     }
 }
 
@@ -301,6 +321,7 @@ pub fn config_of(setup: &Setup, data_dir: PathBuf) -> Config {
         abaha_limit: setup.abaha_limit,
         retry: Retry { schedule: setup.schedule.clone(), settle_after: setup.settle_after, recheck: setup.recheck },
         reconcile_every: None,
+        keep_ledger: None,
         log: "warn".to_owned(),
         log_json: false,
         crash_at: None,
@@ -313,7 +334,12 @@ pub fn dong(amount: i64) -> Decimal {
 }
 
 /// The connections file of a sandbox: its store, and one connection with its site.
-pub fn connections_of(sandbox: &Sandbox, name: &str, (products, customers, orders): (bool, bool, bool), extra: &str) -> String {
+pub fn connections_of(
+    sandbox: &Sandbox,
+    name: &str,
+    (products, customers, orders): (bool, bool, bool),
+    extra: &str,
+) -> String {
     let config = sandbox.config();
     let (header, value) = config.abaha_header.clone().unwrap_or(("x-none".into(), "none".into()));
     format!(

@@ -88,11 +88,8 @@ async fn an_import_links_what_is_there_makes_what_is_missing_and_explains_each_r
     let world = World::with(seeded(60, 50)).await;
     let abaha = world.sandbox.abaha();
     let (shop, priceless) = expected(&world);
-    let known: Vec<(String, u64)> = shop
-        .keys()
-        .step_by(4)
-        .map(|sku| (sku.clone(), abaha.add_product(sku, "Có sẵn", 5, 5).unwrap()))
-        .collect();
+    let known: Vec<(String, u64)> =
+        shop.keys().step_by(4).map(|sku| (sku.clone(), abaha.add_product(sku, "Có sẵn", 5, 5).unwrap())).collect();
     let phone = phones(&world).into_iter().next().unwrap();
     let person = abaha.add_customer("Khách quen", &phone).unwrap();
     world.quiet().await;
@@ -161,7 +158,12 @@ async fn an_import_of_two_equal_catalogues_reads_their_pages_and_no_more() {
 }
 
 async fn links(world: &World) -> BTreeSet<(String, String)> {
-    let filter = LinkFilter { connection: Some(CONNECTION.into()), kind: Some(LinkKind::Product), limit: 100_000, ..LinkFilter::default() };
+    let filter = LinkFilter {
+        connection: Some(CONNECTION.into()),
+        kind: Some(LinkKind::Product),
+        limit: 100_000,
+        ..LinkFilter::default()
+    };
     world.store().list_links(&filter).await.unwrap().into_iter().map(|link| (link.sapo_id, link.channel_id)).collect()
 }
 
@@ -205,7 +207,8 @@ async fn an_import_that_is_stopped_in_the_middle_goes_on_where_it_was() {
     assert_eq!(tels(&world), phones(&world));
     let summary = summary(&ended);
     assert!(!summary.failed(), "{summary:#?}");
-    let variants: usize = world.sandbox.omni().products().iter().map(|product| product["variants"].as_array().unwrap().len()).sum();
+    let variants: usize =
+        world.sandbox.omni().products().iter().map(|product| product["variants"].as_array().unwrap().len()).sum();
     assert_eq!(summary.checked["product"], variants as u64, "every variant is reported once: {summary:#?}");
     assert_eq!(summary.done + summary.skipped, summary.events, "it ends when its events have: {summary:#?}");
     world.finish(&[]).await;
@@ -214,7 +217,14 @@ async fn an_import_that_is_stopped_in_the_middle_goes_on_where_it_was() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_job_can_be_stopped_by_hand_and_says_so() {
     let world = World::with(seeded(300, 0)).await;
-    let hold = ApiFault { api: Api::Omni, method: None, path: "products$".into(), skip: 1, times: 1, effect: ApiEffect::Hold("page".into()) };
+    let hold = ApiFault {
+        api: Api::Omni,
+        method: None,
+        path: "products$".into(),
+        skip: 1,
+        times: 1,
+        effect: ApiEffect::Hold("page".into()),
+    };
     world.sandbox.faults().api(hold);
     let job = world.store().add_job("import", CONNECTION, "{}").await.unwrap();
     let same = world.store().add_job("import", CONNECTION, "{}").await.unwrap();

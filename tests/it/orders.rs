@@ -1,10 +1,12 @@
 //! What the order tests share: orders placed on either side, and webhooks written and signed by hand.
 
+use std::time::Duration;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use rust_decimal::Decimal;
-use sapo_sync::sandbox::{Api, PlaceAbahaOrder, PlaceOrder};
+use sapo_sync::sandbox::{Api, ApiEffect, ApiFault, PlaceAbahaOrder, PlaceOrder, Timing, WebhookEffect, WebhookFault};
 use sapo_sync::store::intents::IntentKind;
 use sapo_sync::store::links::{Link, LinkKind};
 use serde_json::{Value, json};
@@ -46,7 +48,10 @@ pub async fn fixture_products(world: &World) {
     world.sandbox.omni().add_product(&json!({"name": "Áo thun cổ tròn", "variants": variants})).unwrap();
     add_product(world, "QV-01");
     world.quiet().await;
-    assert_eq!((variant(world, "AT-S"), variant(world, "AT-M"), variant(world, "QV-01")), (5_700_001, 5_700_002, 5_700_003));
+    assert_eq!(
+        (variant(world, "AT-S"), variant(world, "AT-M"), variant(world, "QV-01")),
+        (5_700_001, 5_700_002, 5_700_003)
+    );
 }
 
 pub fn variant(world: &World, sku: &str) -> u64 {
@@ -66,7 +71,11 @@ pub fn place_in(world: &World, order: &PlaceAbahaOrder) -> (u64, String) {
 
 /// An order on Sapo: so many of one variant at 120.000 ₫, for somebody with the fixtures' phone.
 pub fn order_out(variant: u64, quantity: i64) -> PlaceOrder {
-    PlaceOrder { phone: Some(TEL.to_owned()), lines: vec![(variant, quantity.into(), dong(120_000))], ..PlaceOrder::default() }
+    PlaceOrder {
+        phone: Some(TEL.to_owned()),
+        lines: vec![(variant, quantity.into(), dong(120_000))],
+        ..PlaceOrder::default()
+    }
 }
 
 pub fn place_out(world: &World, order: PlaceOrder) -> u64 {
@@ -153,7 +162,7 @@ pub async fn post_abaha(world: &World, body: &Value) {
 }
 
 /// A whole Abaha order as its webhook carries it, of one line.
-pub fn abaha_body(id: u64, updated: &str, line: Value) -> Value {
+pub fn abaha_body(id: u64, updated: &str, line: &Value) -> Value {
     let mut body = fixture("abaha/webhook-order-created");
     body["data"]["id"] = id.into();
     body["data"]["cart_code"] = format!("ABX{id}").into();
@@ -172,17 +181,56 @@ pub fn omni_body(name: &str, id: u64) -> Value {
     body
 }
 
-/// Waits until something holds, as long as a test may wait.
-pub async fn eventually<F: Future<Output = bool>>(what: &str, mut holds: impl FnMut() -> F) {
-    let waiting = async {
-        while !holds().await {
-            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
-        }
-    };
-    tokio::time::timeout(crate::harness::PATIENCE, waiting).await.unwrap_or_else(|_| panic!("not in time: {what}"));
-}
-
 /// So many as a decimal.
 pub fn decimal(text: &str) -> Decimal {
     text.parse().unwrap()
+}
+
+/// A world that waits for no answer long, and looks again soon.
+pub async fn impatient(keeps_pos_id: bool) -> World {
+    let mut setup = Setup {
+        call_timeout: Duration::from_millis(400),
+        settle_after: Duration::from_millis(300),
+        recheck: Duration::from_secs(2),
+        ..Setup::default()
+    };
+    setup.sandbox.keeps_pos_id = keeps_pos_id;
+    World::with(setup).await
+}
+
+/// Lets so many `POST`s to a path go wrong.
+pub fn fault(world: &World, api: Api, path: &str, times: u32, effect: ApiEffect) {
+    world.sandbox.faults().api(ApiFault {
+        api,
+        method: Some("POST".into()),
+        path: path.into(),
+        skip: 0,
+        times,
+        effect,
+    });
+}
+
+fn lose_webhooks(world: &World, api: Api, topic: &str) {
+    world.sandbox.faults().webhook(WebhookFault {
+        api,
+        topic: topic.into(),
+        skip: 0,
+        times: u32::MAX,
+        effect: WebhookEffect::Drop,
+    });
+}
+
+/// Says when the webhooks of our own calls come; none loses those of this topic. Ends all other faults.
+pub fn set_echo(world: &World, echo: Option<Timing>, api: Api, topic: &str) {
+    world.sandbox.faults().clear();
+    match echo {
+        Some(timing) => world.sandbox.faults().echo_timing(timing),
+        None => lose_webhooks(world, api, topic),
+    }
+}
+
+/// Waits until nothing waits for anything.
+pub async fn all_settled(world: &World) {
+    world.eventually("nothing waits", || async { world.parked().await.is_empty() }).await;
+    world.quiet().await;
 }

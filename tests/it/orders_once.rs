@@ -1,184 +1,16 @@
-//! Exactly one order for each order, whatever becomes of answers and webhooks; and no call for what is known already.
+//! Exactly one order for each order, whatever becomes of webhooks; and no call for what is known already.
 
 use std::time::Duration;
 
-use sapo_sync::sandbox::{Api, ApiEffect, ApiFault, PlaceAbahaOrder, PlaceOrder, Timing, WebhookEffect, WebhookFault};
+use sapo_sync::sandbox::{Api, ApiEffect, PlaceAbahaOrder, PlaceOrder, Timing, WebhookEffect, WebhookFault};
 use serde_json::json;
 
 use crate::harness::{Setup, World, dong};
 use crate::orders::{
-    FROM, abaha, abaha_body, counts, eventually, fixture_products, link_in, link_out, linked_product, omni_body, open_intents,
-    order_in, order_out, place_in, place_out, post_abaha, post_omni, sapo, writes,
+    FROM, abaha, abaha_body, all_settled, counts, fault, fixture_products, impatient, link_in, link_out,
+    linked_product, omni_body, open_intents, order_in, order_out, place_in, place_out, post_abaha, post_omni, sapo,
+    writes,
 };
-
-/// When the webhook of our own call comes; none: it is lost.
-const ECHOES: [Option<Timing>; 4] = [Some(Timing::Before), Some(Timing::During), Some(Timing::After), None];
-
-/// The ways in which the work is done and its answer lost. Work that comes later than the cut comes after the first
-/// look-up at the earliest and before the second at the latest.
-fn lost_answers() -> [ApiEffect; 4] {
-    [
-        ApiEffect::WorkThenReset,
-        ApiEffect::WorkThenHang(Duration::from_millis(900)),
-        ApiEffect::WorkLater(Duration::from_millis(250)),
-        ApiEffect::WrongJson,
-    ]
-}
-
-async fn impatient(keeps_pos_id: bool) -> World {
-    let mut setup = Setup {
-        call_timeout: Duration::from_millis(400),
-        settle_after: Duration::from_millis(300),
-        recheck: Duration::from_secs(2),
-        ..Setup::default()
-    };
-    setup.sandbox.keeps_pos_id = keeps_pos_id;
-    World::with(setup).await
-}
-
-fn fault(world: &World, api: Api, path: &str, times: u32, effect: ApiEffect) {
-    world.sandbox.faults().api(ApiFault { api, method: Some("POST".into()), path: path.into(), skip: 0, times, effect });
-}
-
-fn lose_webhooks(world: &World, api: Api, topic: &str) {
-    world.sandbox.faults().webhook(WebhookFault { api, topic: topic.into(), skip: 0, times: u32::MAX, effect: WebhookEffect::Drop });
-}
-
-fn set_echo(world: &World, echo: Option<Timing>, api: Api, topic: &str) {
-    world.sandbox.faults().clear();
-    match echo {
-        Some(timing) => world.sandbox.faults().echo_timing(timing),
-        None => lose_webhooks(world, api, topic),
-    }
-}
-
-async fn all_settled(world: &World) {
-    eventually("nothing waits", || async { world.parked().await.is_empty() }).await;
-    world.quiet().await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn an_answer_lost_after_the_work_makes_one_order_on_sapo() {
-    let world = impatient(true).await;
-    linked_product(&world, "AT-S").await;
-    let mut expected = 0;
-    for echo in ECHOES {
-        for effect in lost_answers() {
-            set_echo(&world, echo, Api::Omni, "orders/");
-            fault(&world, Api::Omni, "orders$", 1, effect.clone());
-            let (_, code) = place_in(&world, &PlaceAbahaOrder { paid: true, ..order_in("AT-S", 1) });
-            expected += 1;
-            world.quiet().await;
-            all_settled(&world).await;
-            assert_eq!(counts(&world), (expected, expected), "{echo:?}, {effect:?}");
-            let made = sapo(&world, &code);
-            assert_eq!(made["prepayments"].as_array().unwrap().len(), 1, "{echo:?}, {effect:?}");
-            assert_eq!(world.sandbox.call_count(Api::Omni, "POST", "orders$"), expected, "{echo:?}, {effect:?}: sent once");
-        }
-    }
-    assert_eq!(open_intents(&world, "omni:cuahangmau").await, 0);
-    world.finish(&[]).await;
-}
-
-async fn assert_one_on_abaha(keeps_pos_id: bool) {
-    let world = impatient(keeps_pos_id).await;
-    let line = linked_product(&world, "AT-S").await;
-    let mut expected = 0;
-    for echo in ECHOES {
-        for effect in lost_answers() {
-            set_echo(&world, echo, Api::Abaha, "order");
-            fault(&world, Api::Abaha, "order/create", 1, effect.clone());
-            expected += 1;
-            // Each has its own total, as two orders of different people mostly have.
-            let id = place_out(&world, PlaceOrder { fee: dong(expected as i64), ..order_out(line, 1) });
-            world.quiet().await;
-            all_settled(&world).await;
-            assert_eq!(counts(&world), (expected, expected), "{echo:?}, {effect:?}");
-            link_out(&world, id).await;
-            assert_eq!(world.sandbox.call_count(Api::Abaha, "POST", "order/create"), expected, "{echo:?}, {effect:?}: sent once");
-        }
-    }
-    assert_eq!(open_intents(&world, "abaha:501").await, 0);
-    world.finish(&[]).await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn an_answer_lost_after_the_work_makes_one_order_on_abaha() {
-    assert_one_on_abaha(true).await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn an_answer_lost_after_the_work_makes_one_order_on_an_abaha_that_does_not_keep_pos_id() {
-    assert_one_on_abaha(false).await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn work_that_was_not_done_is_sent_again_after_two_look_ups() {
-    let world = impatient(true).await;
-    let line = linked_product(&world, "AT-S").await;
-    let not_done =
-        [ApiEffect::ResetBefore, ApiEffect::Status { code: 500, retry_after: None }, ApiEffect::HtmlError(502)];
-    for (index, effect) in not_done.into_iter().enumerate() {
-        fault(&world, Api::Omni, "orders$", 1, effect.clone());
-        fault(&world, Api::Abaha, "order/create", 1, effect);
-        world.sandbox.clear_calls();
-        let (_, code) = place_in(&world, &order_in("AT-S", 1));
-        let id = place_out(&world, order_out(line, 1));
-        world.quiet().await;
-        all_settled(&world).await;
-        sapo(&world, &code);
-        abaha(&world, id);
-        assert_eq!(counts(&world), (2 * (index + 1), 2 * (index + 1)));
-        assert_eq!(world.sandbox.call_count(Api::Omni, "GET", "orders$"), 2, "looked up twice before it was sent again");
-        assert_eq!(world.sandbox.call_count(Api::Abaha, "POST", "order/index"), 2);
-        assert_eq!(world.sandbox.call_count(Api::Omni, "POST", "orders$"), 2);
-    }
-    world.finish(&[]).await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_throttled_creation_is_sent_once_its_time_has_come() {
-    let world = impatient(true).await;
-    linked_product(&world, "AT-S").await;
-    fault(&world, Api::Omni, "orders$", 1, ApiEffect::Status { code: 429, retry_after: Some(1) });
-    let (id, code) = place_in(&world, &order_in("AT-S", 1));
-    world.quiet().await;
-    sapo(&world, &code);
-    let row = world.events_of(id).await.pop().unwrap();
-    assert_eq!((row.code.as_str(), row.attempts), ("created", 0), "a wait asked for uses up no attempt");
-    assert_eq!(counts(&world), (1, 1));
-    world.finish(&[]).await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_lost_answer_makes_neither_a_second_customer_nor_a_second_payment() {
-    let world = impatient(true).await;
-    linked_product(&world, "AT-S").await;
-    let mut people = 0;
-    for echo in ECHOES {
-        for effect in lost_answers() {
-            people += 1;
-            set_echo(&world, echo, Api::Omni, "");
-            fault(&world, Api::Omni, "customers", 1, effect.clone());
-            let order = PlaceAbahaOrder { tel: format!("0913{people:06}"), ..order_in("AT-S", 2) };
-            let (id, code) = place_in(&world, &order);
-            world.quiet().await;
-            all_settled(&world).await;
-            assert_eq!(world.sandbox.omni().customers().len(), people, "{echo:?}, {effect:?}");
-            let here = sapo(&world, &code)["id"].as_u64().unwrap();
-            fault(&world, Api::Omni, &format!("orders/{here}/prepayments"), 1, effect.clone());
-            world.sandbox.abaha().pay(id).unwrap();
-            world.quiet().await;
-            all_settled(&world).await;
-            let made = sapo(&world, &code);
-            let payments = made["prepayments"].as_array().unwrap();
-            assert_eq!(payments.len(), 1, "{echo:?}, {effect:?}");
-            assert_eq!((&payments[0]["amount"], &made["payment_status"]), (&json!(240_000), &json!("paid")));
-        }
-    }
-    assert_eq!(counts(&world), (people, people));
-    world.finish(&[]).await;
-}
 
 #[tokio::test(flavor = "multi_thread")]
 async fn our_own_echo_costs_no_call_whenever_it_comes() {
@@ -224,19 +56,33 @@ async fn our_own_echo_costs_no_call_whenever_it_comes() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_returned_on_abaha_stays_returned_when_the_echo_comes_first() {
-    for timing in [Timing::Before, Timing::During, Timing::After] {
-        let world = World::new().await;
-        linked_product(&world, "AT-S").await;
-        let (inward, code) = place_in(&world, &order_in("AT-S", 1));
-        world.quiet().await;
-        world.sandbox.faults().echo_timing(timing);
-        world.sandbox.abaha().set_status(inward, 30, Some("Hoàn hàng")).unwrap();
-        world.quiet().await;
-        let there = world.sandbox.abaha().order(inward).unwrap();
-        assert_eq!((&there["status"], &there["status_view"]), (&json!(30), &json!("Hoàn hàng")), "{timing:?}");
-        assert_eq!(sapo(&world, &code)["status"], "cancelled");
-        world.finish(&[]).await;
-    }
+    let world = World::new().await;
+    linked_product(&world, "AT-S").await;
+    let (inward, code) = place_in(&world, &order_in("AT-S", 1));
+    world.quiet().await;
+    let here = sapo(&world, &code)["id"].as_u64().unwrap();
+    world.sandbox.faults().echo_timing(Timing::Before);
+    fault(&world, Api::Omni, &format!("orders/{here}/cancel"), 1, ApiEffect::Hold("answer".into()));
+    world.sandbox.abaha().set_status(inward, 30, Some("Hoàn hàng")).unwrap();
+    world.sandbox.faults().reached("answer").await;
+    world
+        .eventually("the echo is settled", || async {
+            world
+                .events_of(here)
+                .await
+                .iter()
+                .filter(|row| row.topic == "orders/cancelled" || row.code == "superseded")
+                .count()
+                > 0
+        })
+        .await;
+    world.sandbox.faults().release("answer");
+    world.quiet().await;
+    let there = world.sandbox.abaha().order(inward).unwrap();
+    assert_eq!((&there["status"], &there["status_view"]), (&json!(30), &json!("Hoàn hàng")));
+    assert_eq!(sapo(&world, &code)["status"], "cancelled");
+    assert_eq!(writes(&world, Api::Abaha).iter().filter(|path| *path == "order/update").count(), 0);
+    world.finish(&[]).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -247,16 +93,50 @@ async fn what_happens_while_an_answer_is_held_is_not_undone_by_it() {
     fault(&world, Api::Abaha, "order/create", 1, ApiEffect::Hold("answer".into()));
     let id = place_out(&world, order_out(line, 1));
     world.sandbox.faults().reached("answer").await;
-    eventually("the echo has linked it", || async { world.sandbox.abaha().orders_by_pos_id(id).len() == 1 }).await;
+    world
+        .eventually("the echo has linked it", || async { world.sandbox.abaha().orders_by_pos_id(id).len() == 1 })
+        .await;
     let there = abaha(&world, id)["id"].as_u64().unwrap();
-    eventually("the echo is settled", || async { world.events_of(there).await.iter().any(|row| row.code == "echo") }).await;
+    world
+        .eventually("the echo is settled", || async {
+            world.events_of(there).await.iter().any(|row| row.code == "echo")
+        })
+        .await;
     world.sandbox.abaha().set_status(there, 20, None).unwrap();
-    eventually("the next state is settled", || async { world.events_of(there).await.len() >= 2 }).await;
+    world.eventually("the next state is settled", || async { world.events_of(there).await.len() >= 2 }).await;
     world.sandbox.faults().release("answer");
     world.quiet().await;
     world.sandbox.omni().finalize(id).unwrap();
     world.quiet().await;
     assert_eq!(abaha(&world, id)["status"], 20, "never backwards");
+    assert_eq!(counts(&world), (1, 1));
+    world.finish(&[]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_order_cancelled_on_sapo_while_its_answer_is_held_is_not_paid_any_more() {
+    let world = World::new().await;
+    linked_product(&world, "AT-S").await;
+    world.sandbox.faults().echo_timing(Timing::Before);
+    fault(&world, Api::Omni, "orders$", 1, ApiEffect::Hold("answer".into()));
+    let (inward, code) = place_in(&world, &PlaceAbahaOrder { paid: true, ..order_in("AT-S", 1) });
+    world.sandbox.faults().reached("answer").await;
+    let here = sapo(&world, &code)["id"].as_u64().unwrap();
+    world
+        .eventually("the echo is settled", || async {
+            world.events_of(here).await.iter().any(|row| row.code == "echo")
+        })
+        .await;
+    world.sandbox.omni().cancel(here).unwrap();
+    world.eventually("Abaha has it", || async { world.sandbox.abaha().order(inward).unwrap()["status"] == 0 }).await;
+    world.sandbox.faults().release("answer");
+    world.quiet().await;
+    assert_eq!(
+        writes(&world, Api::Omni).iter().filter(|path| path.contains("prepayments") || path.contains("cancel")).count(),
+        0
+    );
+    assert_eq!(link_in(&world, inward).await.sapo_state.as_deref(), Some("cancelled"));
+    assert_eq!(world.sandbox.abaha().order(inward).unwrap()["status"], 0);
     assert_eq!(counts(&world), (1, 1));
     world.finish(&[]).await;
 }
@@ -274,6 +154,10 @@ async fn duplicated_delayed_and_reordered_webhooks_make_one_order_and_the_newest
     ];
     for (index, effect) in effects.into_iter().enumerate() {
         for (api, topic) in [(Api::Omni, "orders/"), (Api::Abaha, "order")] {
+            // A cut body does not fit Sapo's signature and is sent again; Abaha's has none (next test).
+            if effect == WebhookEffect::Truncate && api == Api::Abaha {
+                continue;
+            }
             world.sandbox.faults().webhook(WebhookFault { api, topic: topic.into(), skip: 0, times: 3, effect });
         }
         let kept = place_out(&world, order_out(line, 1));
@@ -296,16 +180,34 @@ async fn duplicated_delayed_and_reordered_webhooks_make_one_order_and_the_newest
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_cut_body_of_abaha_is_a_dead_letter_and_the_next_one_makes_the_order() {
+    let world = World::new().await;
+    linked_product(&world, "AT-S").await;
+    let effect = WebhookEffect::Truncate;
+    world.sandbox.faults().webhook(WebhookFault { api: Api::Abaha, topic: "order".into(), skip: 0, times: 1, effect });
+    let (id, code) = place_in(&world, &order_in("AT-S", 1));
+    world.quiet().await;
+    assert_eq!(counts(&world), (0, 1));
+    world.sandbox.abaha().send_again(id).unwrap();
+    world.quiet().await;
+    sapo(&world, &code);
+    world.finish(&["dead:unreadable"]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn an_older_state_never_overwrites_and_the_same_state_again_costs_no_call() {
     let world = crate::orders::world(&format!("{FROM}\nstatus_profile = \"detailed\"")).await;
     fixture_products(&world).await;
+    // The customer that the samples name.
+    world.sandbox.omni().add_customer("Trần Thị Mẫu", Some("0912000001"));
+    world.quiet().await;
     let id = 14_980_001;
     post_omni(&world, "orders/update", &omni_body("webhook-orders-update-shipped", id)).await;
     world.quiet().await;
     assert_eq!(abaha(&world, id)["status"], 20);
     let line = json!({"product_code": "AT-S", "quantity": 1, "price": 120_000});
-    let mut cancelled = abaha_body(990_001, "2026-03-02T04:00:00Z", line.clone());
-    post_abaha(&world, &abaha_body(990_001, "2026-03-02T03:15:23Z", line.clone())).await;
+    let mut cancelled = abaha_body(990_001, "2026-03-02T04:00:00Z", &line);
+    post_abaha(&world, &abaha_body(990_001, "2026-03-02T03:15:23Z", &line)).await;
     world.quiet().await;
     cancelled["data"]["status"] = 0.into();
     post_abaha(&world, &cancelled).await;
@@ -315,7 +217,7 @@ async fn an_older_state_never_overwrites_and_the_same_state_again_costs_no_call(
     let mut late = omni_body("webhook-orders-update-cancelled", id);
     late["modified_on"] = "2026-03-02T04:19:59Z".into();
     post_omni(&world, "orders/cancelled", &late).await;
-    let mut paid = abaha_body(990_001, "2026-03-02T03:59:59Z", line);
+    let mut paid = abaha_body(990_001, "2026-03-02T03:59:59Z", &line);
     paid["data"]["payment_status"] = 5.into();
     post_abaha(&world, &paid).await;
     world.quiet().await;
@@ -343,14 +245,14 @@ async fn an_order_that_is_cancelled_before_its_older_states_arrive_is_never_crea
     let id = 14_980_002;
     post_omni(&world, "orders/cancelled", &omni_body("webhook-orders-update-cancelled", id)).await;
     let line = json!({"product_code": "AT-S", "quantity": 1, "price": 120_000});
-    let mut cancelled = abaha_body(990_002, "2026-03-02T04:00:00Z", line.clone());
+    let mut cancelled = abaha_body(990_002, "2026-03-02T04:00:00Z", &line);
     cancelled["data"]["status"] = 0.into();
     post_abaha(&world, &cancelled).await;
     world.quiet().await;
     let mut late = omni_body("webhook-orders-update-draft", id);
     late["modified_on"] = "2026-03-02T03:15:23Z".into();
     post_omni(&world, "orders/create", &late).await;
-    post_abaha(&world, &abaha_body(990_002, "2026-03-02T03:15:23Z", line)).await;
+    post_abaha(&world, &abaha_body(990_002, "2026-03-02T03:15:23Z", &line)).await;
     world.quiet().await;
     assert_eq!(counts(&world), (0, 0));
     world.finish(&[]).await;
@@ -394,7 +296,10 @@ async fn a_burst_of_orders_makes_each_once_on_both_sides() {
             for index in 0..40 {
                 let phone = Some(format!("0915{:06}", index % 7));
                 out.push(place_out(&world, PlaceOrder { phone, fee: dong(index + 1), ..order_out(line, 1) }));
-                place_in(&world, &PlaceAbahaOrder { tel: format!("0916{:06}", index % 7), ..order_in("AT-S", index + 1) });
+                place_in(
+                    &world,
+                    &PlaceAbahaOrder { tel: format!("0916{:06}", index % 7), ..order_in("AT-S", index + 1) },
+                );
             }
             world.quiet().await;
             all_settled(&world).await;
@@ -433,7 +338,7 @@ async fn an_abaha_order_that_could_be_ours_waits_until_that_is_known_and_then_go
     let line = linked_product(&world, "AT-S").await;
     fault(&world, Api::Abaha, "order/create", 1, ApiEffect::ResetBefore);
     let out = place_out(&world, order_out(line, 1));
-    eventually("an intent is open", || async { open_intents(&world, "abaha:501").await == 1 }).await;
+    world.eventually("an intent is open", || async { open_intents(&world, "abaha:501").await == 1 }).await;
     // The same person orders the same by app, at the worst moment.
     let (inward, code) = place_in(&world, &PlaceAbahaOrder { tel: "+84912000001".into(), ..order_in("AT-S", 1) });
     world.quiet().await;

@@ -1,12 +1,12 @@
 //! Orders, Sapo → Abaha: what is created, with which lines and for whom, and its totals.
 
-use sapo_sync::sandbox::{Api, PlaceOrder};
+use sapo_sync::sandbox::{Api, PlaceOrder, Timing};
 use serde_json::{Value, json};
 
 use crate::harness::{Setup, World, dong};
 use crate::orders::{
-    FROM, TEL, abaha, add_product, counts, eventually, fixture_products, link_out, linked_product, omni_body, order_out,
-    place_out, post_omni, reason, variant, world, writes,
+    FROM, TEL, abaha, add_product, counts, fixture_products, link_out, linked_product, omni_body, order_out, place_out,
+    post_omni, reason, variant, world, writes,
 };
 use crate::proxy::proxied;
 
@@ -37,7 +37,12 @@ async fn a_sapo_order_becomes_one_order_with_our_mark() {
     assert_eq!((&made["discount"]["price"], &made["fee"]["price"]), (&json!(20_000), &json!(30_000)));
     let lines = made["product_items"].as_array().unwrap();
     assert_eq!(lines.len(), 1);
-    for (field, value) in [("product_id", &product["id"]), ("product_code", &json!("AT-S")), ("quantity", &json!(2)), ("price", &json!(120_000))] {
+    for (field, value) in [
+        ("product_id", &product["id"]),
+        ("product_code", &json!("AT-S")),
+        ("quantity", &json!(2)),
+        ("price", &json!(120_000)),
+    ] {
         assert_eq!(lines[0][field], *value, "{field}");
     }
     assert_eq!(channel.posted("/order/create").len(), 1);
@@ -50,7 +55,8 @@ async fn a_sapo_order_becomes_one_order_with_our_mark() {
 /// lines − discount + fee of an order as Abaha has it.
 fn sum(order: &Value) -> i64 {
     let lines = order["product_items"].as_array().unwrap();
-    let lines: f64 = lines.iter().map(|line| line["quantity"].as_f64().unwrap() * line["price"].as_f64().unwrap()).sum();
+    let lines: f64 =
+        lines.iter().map(|line| line["quantity"].as_f64().unwrap() * line["price"].as_f64().unwrap()).sum();
     let priced = |name: &str| order[name]["price"].as_f64().unwrap_or_default();
     (lines - priced("discount") + priced("fee")).round() as i64
 }
@@ -77,7 +83,8 @@ async fn totals_carry_discounts_of_order_and_lines_and_the_fee() {
             match field.as_str() {
                 "line" => {
                     let line = &mut body["order_line_items"][0];
-                    (line["discount_amount"], line["line_amount"]) = (value.clone(), (240_000 - value.as_i64().unwrap()).into());
+                    (line["discount_amount"], line["line_amount"]) =
+                        (value.clone(), (240_000 - value.as_i64().unwrap()).into());
                 }
                 _ => body[field] = value.clone(),
             }
@@ -120,20 +127,23 @@ async fn an_order_that_abaha_made_otherwise_is_an_error_of_the_link_and_never_a_
     let (world, _, channel) = proxied(Setup::default()).await;
     let line = linked_product(&world, "AT-S").await;
     channel.edit_requests("/order/create", |body| body["fee"] = json!({"price": 7_000, "name": "Phí ship"}));
-    let id = place_out(&world, order_out(line, 1));
-    world.quiet().await;
-    assert_eq!(sum(&abaha(&world, id)), 127_000);
-    let link = link_out(&world, id).await;
-    assert_eq!(link.state, "error");
-    let why = link.reason.unwrap();
-    assert!(why.contains("120.000") && why.contains("127.000"), "{why}");
-    world.sandbox.omni().finalize(id).unwrap();
-    world.quiet().await;
-    assert_eq!(link_out(&world, id).await.state, "error");
-    world.sandbox.omni().cancel(id).unwrap();
-    world.quiet().await;
-    assert_eq!(abaha(&world, id)["status"], 0);
-    assert_eq!(counts(&world), (1, 1));
+    for (index, timing) in [Timing::Before, Timing::During, Timing::After].into_iter().enumerate() {
+        world.sandbox.faults().echo_timing(timing);
+        let id = place_out(&world, order_out(line, 1));
+        world.quiet().await;
+        assert_eq!(sum(&abaha(&world, id)), 127_000);
+        let link = link_out(&world, id).await;
+        assert_eq!(link.state, "error", "{timing:?}");
+        let why = link.reason.unwrap();
+        assert!(why.contains("120.000") && why.contains("127.000"), "{timing:?}: {why}");
+        world.sandbox.omni().finalize(id).unwrap();
+        world.quiet().await;
+        assert_eq!(link_out(&world, id).await.state, "error");
+        world.sandbox.omni().cancel(id).unwrap();
+        world.quiet().await;
+        assert_eq!(abaha(&world, id)["status"], 0);
+        assert_eq!(counts(&world), (index + 1, index + 1));
+    }
     world.finish(&[]).await;
 }
 
@@ -161,7 +171,10 @@ async fn a_product_that_cannot_be_pushed_holds_the_order_until_it_can() {
     let world = World::new().await;
     let (omni, shop) = (world.sandbox.omni(), world.sandbox.abaha());
     let known = linked_product(&world, "AT-S").await;
-    omni.add_product(&json!({"name": "Chưa có giá", "variants": [{"sku": "CHUA-GIA", "retail": null, "stock": {"58001": 3}}]})).unwrap();
+    omni.add_product(
+        &json!({"name": "Chưa có giá", "variants": [{"sku": "CHUA-GIA", "retail": null, "stock": {"58001": 3}}]}),
+    )
+    .unwrap();
     let unpriced = variant(&world, "CHUA-GIA");
     world.quiet().await;
     let lines = vec![(known, dong(1), dong(120_000)), (unpriced, dong(1), dong(50_000))];
@@ -173,7 +186,7 @@ async fn a_product_that_cannot_be_pushed_holds_the_order_until_it_can() {
     assert_eq!(counts(&world), (1, 0));
     omni.set_price(unpriced, dong(50_000)).unwrap();
     world.quiet().await;
-    eventually("it goes", || async { counts(&world) == (1, 1) }).await;
+    world.eventually("it goes", || async { counts(&world) == (1, 1) }).await;
     world.quiet().await;
     assert_eq!(sum(&abaha(&world, id)), 170_000);
     assert_eq!(shop.product_by_code("CHUA-GIA").len(), 1);
@@ -256,7 +269,15 @@ async fn the_phone_is_the_customers_else_the_orders_and_never_one_of_an_address(
 async fn one_person_however_written_is_one_customer_on_abaha() {
     let world = World::new().await;
     let line = linked_product(&world, "AT-S").await;
-    let forms = ["0981 234 567", "+84981234567", "84981234567", "0084981234567", "0981.234.567", "+84 (0)981234567", "981234567"];
+    let forms = [
+        "0981 234 567",
+        "+84981234567",
+        "84981234567",
+        "0084981234567",
+        "0981.234.567",
+        "+84 (0)981234567",
+        "981234567",
+    ];
     let orders: Vec<u64> = forms
         .iter()
         .enumerate()

@@ -5,8 +5,8 @@ use serde_json::json;
 
 use crate::harness::{Setup, World};
 use crate::orders::{
-    FROM, abaha, counts, fixture, fixture_products, linked_product, omni_body, order_in, order_out, place_in, place_out,
-    post_abaha, post_omni, reason, sapo, world, writes,
+    FROM, abaha, counts, fixture, fixture_products, linked_product, omni_body, order_in, order_out, place_in,
+    place_out, post_abaha, post_omni, reason, sapo, world, writes,
 };
 
 const TWO_CLASS: &str = "status_profile = \"two-class\"";
@@ -16,7 +16,7 @@ const DETAILED: &str = "status_profile = \"detailed\"";
 /// not created), and the word for it where nothing is called.
 type Expected = (Option<i64>, (i64, &'static str));
 
-/// Each sample of Sapo's, with what is expected of it in two-class, in detailed, and in detailed with returned_code 40.
+/// Each sample of Sapo's, with what is expected of it in two-class, in detailed, and in detailed with `returned_code` 40.
 #[rustfmt::skip]
 const TUPLES: [(&str, Expected, Expected, Expected); 10] = [
     ("draft",           (Some(5), (5, "same_class")),     (Some(5),  (5, "same_stage")),             (Some(5),  (5, "same_stage"))),
@@ -36,7 +36,9 @@ fn before(name: &str, id: u64) -> serde_json::Value {
     let mut body = omni_body(&format!("webhook-orders-update-{name}"), id);
     body["modified_on"] = "2026-03-02T03:15:23Z".into();
     body["status"] = "draft".into();
-    for (field, word) in [("packed_status", "unpacked"), ("fulfillment_status", "unshipped"), ("return_status", "unreturned")] {
+    for (field, word) in
+        [("packed_status", "unpacked"), ("fulfillment_status", "unshipped"), ("return_status", "unreturned")]
+    {
         body[field] = word.into();
     }
     body["cancelled_on"] = serde_json::Value::Null;
@@ -97,12 +99,17 @@ async fn the_samples_of_new_orders_are_created_in_both_profiles() {
     for profile in [TWO_CLASS, DETAILED] {
         let world = world(&format!("{FROM}\n{profile}")).await;
         fixture_products(&world).await;
-        for (name, id, total) in [("create", 14_800_001, 3), ("create-fee-and-discount", 14_800_040, 2), ("create-unlinked-line", 14_800_030, 2)] {
+        for (name, id, total) in [
+            ("create", 14_800_001, 3),
+            ("create-fee-and-discount", 14_800_040, 2),
+            ("create-unlinked-line", 14_800_030, 2),
+        ] {
             post_omni(&world, "orders/create", &fixture(&format!("omni/webhook-orders-{name}"))).await;
             world.quiet().await;
             let made = abaha(&world, id);
             assert_eq!(made["status"], 5, "{name}");
-            let many: i64 = made["product_items"].as_array().unwrap().iter().map(|line| line["quantity"].as_i64().unwrap()).sum();
+            let many: i64 =
+                made["product_items"].as_array().unwrap().iter().map(|line| line["quantity"].as_i64().unwrap()).sum();
             assert_eq!(many, total, "{name}");
         }
         world.finish(&[]).await;
@@ -134,10 +141,12 @@ async fn a_sapo_status_that_nobody_knows_holds_with_a_reason() {
     }
 }
 
+type Words = Option<&'static str>;
+
 /// Each code of Abaha's, with words where they say more: is a new order created, is a standing one cancelled, and the
 /// word for it where nothing is called.
 #[rustfmt::skip]
-const CODES: [(i64, Option<&str>, Option<&str>, Option<&str>); 13] = [
+const CODES: [(i64, Words, Words, Words); 13] = [
     // code, words, not created because, standing order left because
     (-1, None,              Some("never_created"),  None),
     (0,  None,              Some("never_created"),  None),
@@ -216,7 +225,9 @@ async fn every_abaha_code_with_a_code_for_returned_in_both_profiles() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_samples_of_abaha_pay_cancel_and_return() {
-    for (name, status, paid) in [("paid", "draft", "paid"), ("cancelled", "cancelled", "unpaid"), ("returned", "cancelled", "unpaid")] {
+    for (name, status, paid) in
+        [("paid", "draft", "paid"), ("cancelled", "cancelled", "unpaid"), ("returned", "cancelled", "unpaid")]
+    {
         let world = world(FROM).await;
         fixture_products(&world).await;
         post_abaha(&world, &fixture("abaha/webhook-order-created")).await;
@@ -316,7 +327,10 @@ async fn cancelled_goes_both_ways_once_and_is_final() {
         omni.cancel(out).unwrap();
         shop.set_status(inward, 0, None).unwrap();
         world.quiet().await;
-        assert_eq!((abaha(&world, out)["status"].as_i64(), &sapo(&world, &code)["status"]), (Some(0), &json!("cancelled")));
+        assert_eq!(
+            (abaha(&world, out)["status"].as_i64(), &sapo(&world, &code)["status"]),
+            (Some(0), &json!("cancelled"))
+        );
         assert_eq!(writes(&world, Api::Abaha), ["order/update"], "{profile}");
         assert_eq!(writes(&world, Api::Omni), [format!("orders/{here}/cancel")], "{profile}");
         assert_eq!(world.sandbox.calls().len(), 2, "{:?}", world.sandbox.calls());

@@ -26,10 +26,16 @@ async fn a_plan_writes_nothing_and_its_rows_are_what_the_import_then_does() {
     let line = vec![(variant, rust_decimal::Decimal::ONE, dong(10_000))];
     omni.place_order(PlaceOrder { customer_id: Some(person), lines: line.clone(), ..PlaceOrder::default() }).unwrap();
     let old = Some("2026-01-02T03:04:05Z".to_owned());
-    omni.place_order(PlaceOrder { customer_id: Some(person), lines: line, created_on: old, ..PlaceOrder::default() }).unwrap();
+    omni.place_order(PlaceOrder { customer_id: Some(person), lines: line, created_on: old, ..PlaceOrder::default() })
+        .unwrap();
     let lines = vec![(sold.clone(), rust_decimal::Decimal::ONE, dong(10_000))];
     abaha
-        .place_order(&PlaceAbahaOrder { tel: "0912000002".into(), name: "Trần Thị Mẫu".into(), lines, ..PlaceAbahaOrder::default() })
+        .place_order(&PlaceAbahaOrder {
+            tel: "0912000002".into(),
+            name: "Trần Thị Mẫu".into(),
+            lines,
+            ..PlaceAbahaOrder::default()
+        })
         .unwrap();
     let (before_products, before_orders) = (abaha.products(), (omni.orders(), abaha.orders()));
 
@@ -53,13 +59,17 @@ async fn a_plan_writes_nothing_and_its_rows_are_what_the_import_then_does() {
     assert_eq!(planned.found["product.error"], 1, "the SKU that is there twice");
     assert_eq!(abaha.categories().len(), planned.found["category.create"] as usize);
     assert_eq!(planned.found["order.create"], 2);
-    assert_eq!(planned.found["order.skip"], 1, "made before the connection was");
+    assert!(!planned.found.contains_key("order.skip"), "orders from before the start line are not even read");
     assert_eq!((omni.orders().len(), abaha.orders().len()), (3, 2));
     let doubled = shop.keys().next().unwrap();
     let mut shown = shop.clone();
     shown.remove(doubled);
-    let there: std::collections::BTreeMap<_, _> =
-        abaha.products().iter().filter(|product| product["product_code"] != **doubled).map(|product| (product["product_code"].as_str().unwrap().to_owned(), product["price"].as_i64().unwrap())).collect();
+    let there: std::collections::BTreeMap<_, _> = abaha
+        .products()
+        .iter()
+        .filter(|product| product["product_code"] != **doubled)
+        .map(|product| (product["product_code"].as_str().unwrap().to_owned(), product["price"].as_i64().unwrap()))
+        .collect();
     assert_eq!(there, shown.into_iter().map(|(sku, shown)| (sku, shown.1)).collect());
     // Where its order came first, the doubled SKU holds nothing else up.
     let left: Vec<&str> = world.parked().await.iter().map(|_| "parked:ambiguous").collect();
@@ -87,11 +97,15 @@ async fn a_plan_of_two_equal_sides_is_empty_and_names_what_was_changed_since() {
     let plan = world.run_job("plan").await;
     let mut named = acts(&world.job_rows(&plan).await);
     named.sort();
-    let mut expected_rows = vec!["update category Tên mới".to_owned(), format!("update product {sku}"), format!("update product {other}")];
+    let mut expected_rows =
+        vec!["update category Tên mới".to_owned(), format!("update product {sku}"), format!("update product {other}")];
     expected_rows.sort();
     assert_eq!(named, expected_rows);
     let reasons = world.store().job_rows(&plan.id, 0, 1_000).await.unwrap();
-    assert!(reasons.iter().any(|row| row.object_id == *other && row.reason.contains("123456")), "both sides are told: {reasons:#?}");
+    assert!(
+        reasons.iter().any(|row| row.object_id == *other && row.reason.contains("123456")),
+        "both sides are told: {reasons:#?}"
+    );
     assert_ne!(found(&world), expected(&world).0, "the plan mends nothing");
     world.finish(&[]).await;
 }

@@ -1,7 +1,7 @@
 //! Products and categories, Sapo → Abaha: every row of the table, and nothing that is not in it.
 
 use sapo_sync::domain::event::{Event, Kind, ObjectKey, Shape, System};
-use sapo_sync::sandbox::{Api, WebhookEffect, WebhookFault};
+use sapo_sync::sandbox::{Api, ApiEffect, ApiFault, WebhookEffect, WebhookFault};
 use sapo_sync::store::links::LinkKind;
 use serde_json::{Value, json};
 
@@ -80,8 +80,7 @@ async fn a_new_product_is_made_as_the_table_says_and_not_without_a_price() {
 async fn a_linked_product_follows_sapo_and_keeps_its_price_where_sapo_has_none() {
     let world = World::new().await;
     let (omni, abaha) = (world.sandbox.omni(), world.sandbox.abaha());
-    let variants =
-        json!([{"sku": "A-S", "retail": 100_000, "stock": {"58001": 5}}, {"sku": "A-M", "option": "M", "retail": 100_000}]);
+    let variants = json!([{"sku": "A-S", "retail": 100_000, "stock": {"58001": 5}}, {"sku": "A-M", "option": "M", "retail": 100_000}]);
     let product = omni.add_product(&json!({"name": "Áo", "variants": variants})).unwrap();
     world.quiet().await;
     let small = omni.variant_by_sku("A-S").unwrap();
@@ -227,10 +226,12 @@ async fn a_product_that_abaha_has_is_linked_by_its_sku_and_made_equal() {
     for (sku, code, same) in cases {
         let there = abaha.add_product(code, "Hàng có sẵn", 7, 1).unwrap();
         let before = abaha.products().len();
-        omni.add_product(
-            &json!({"name": "Hàng", "variants": [{"name": sku, "retail": 80_000, "stock": {"58001": 9}}]}),
-        )
-        .and_then(|id| omni.change_product(id, |shape| shape["variants"][0]["sku"] = sku.into()))
+        // Without a price it is not pushed yet; with it comes the SKU just as somebody typed it.
+        let product = omni.add_product(&json!({"name": "Hàng", "variants": [{"stock": {"58001": 9}}]})).unwrap();
+        omni.change_product(product, |shape| {
+            shape["variants"][0]["sku"] = sku.into();
+            shape["variants"][0]["variant_retail_price"] = 80_000.into();
+        })
         .unwrap();
         world.quiet().await;
         let found = abaha.products().into_iter().find(|product| product["id"] == there).unwrap();
@@ -273,10 +274,7 @@ async fn a_sku_that_abaha_has_twice_is_refused_with_its_candidates_until_one_is_
     abaha.add_product("DUP", "Ba", 7, 3).unwrap();
     omni.set_price(omni.variant_by_sku("DUP").unwrap(), dong(9_500)).unwrap();
     world.quiet().await;
-    assert_eq!(
-        abaha.product_by_code("DUP").iter().map(|product| &product["price"]).collect::<Vec<_>>(),
-        [9_500, 7]
-    );
+    assert_eq!(abaha.product_by_code("DUP").iter().map(|product| &product["price"]).collect::<Vec<_>>(), [9_500, 7]);
     world.finish(&[]).await;
 }
 
@@ -284,8 +282,7 @@ async fn a_sku_that_abaha_has_twice_is_refused_with_its_candidates_until_one_is_
 async fn a_product_that_is_linked_to_another_variant_is_refused_and_shown() {
     let world = World::new().await;
     let (omni, abaha) = (world.sandbox.omni(), world.sandbox.abaha());
-    let first =
-        omni.add_product(&json!({"name": "Cũ", "variants": [{"sku": "SWAP", "retail": 1_000}]})).unwrap();
+    let first = omni.add_product(&json!({"name": "Cũ", "variants": [{"sku": "SWAP", "retail": 1_000}]})).unwrap();
     world.quiet().await;
     let there = world.on_abaha("SWAP")["id"].as_u64().unwrap();
     // The SKU moves to another variant on Sapo; the ids are the link.
@@ -311,8 +308,7 @@ async fn a_category_is_made_once_and_renamed_once() {
     let (omni, abaha) = (world.sandbox.omni(), world.sandbox.abaha());
     for number in 0..12 {
         let variants = json!([{"sku": format!("C-{number}"), "retail": 1_000}]);
-        omni.add_product(&json!({"name": format!("Áo {number}"), "category": "Áo", "variants": variants}))
-            .unwrap();
+        omni.add_product(&json!({"name": format!("Áo {number}"), "category": "Áo", "variants": variants})).unwrap();
     }
     world.quiet().await;
     let made = abaha.categories();
@@ -323,7 +319,15 @@ async fn a_category_is_made_once_and_renamed_once() {
 
     world.sandbox.clear_calls();
     let id = omni.categories()[0]["id"].as_u64().unwrap();
+    // All twelve products are told of it while the call of the first is still under way.
+    let effect = ApiEffect::Hold("rename".into());
+    let hold = ApiFault { api: Api::Abaha, method: None, path: "category/update$".into(), skip: 0, times: 1, effect };
+    world.sandbox.faults().api(hold);
     omni.rename_category(id, "Áo mùa hè").unwrap();
+    world.sandbox.faults().reached("rename").await;
+    world.sandbox.webhooks_settled().await;
+    world.eventually("eleven are settled", async || world.events().await.len() >= 12 + 11).await;
+    world.sandbox.faults().release("rename");
     world.quiet().await;
     assert_eq!(abaha.categories()[0]["name"], "Áo mùa hè");
     assert_eq!(world.writing_calls(Api::Abaha), 1, "{:#?}", world.sandbox.calls());
@@ -336,20 +340,11 @@ async fn a_late_product_never_gives_a_category_its_old_name_back() {
     let world = World::new().await;
     let (omni, abaha) = (world.sandbox.omni(), world.sandbox.abaha());
     for sku in ["L-1", "L-2"] {
-        omni.add_product(
-            &json!({"name": sku, "category": "Cũ", "variants": [{"sku": sku, "retail": 1_000}]}),
-        )
-        .unwrap();
+        omni.add_product(&json!({"name": sku, "category": "Cũ", "variants": [{"sku": sku, "retail": 1_000}]})).unwrap();
     }
     world.quiet().await;
     let late = moved(omni.product(omni.product_ids()[0]).unwrap(), 1);
-    let drop = WebhookFault {
-        api: Api::Omni,
-        topic: String::new(),
-        skip: 0,
-        times: 1,
-        effect: WebhookEffect::Drop,
-    };
+    let drop = WebhookFault { api: Api::Omni, topic: String::new(), skip: 0, times: 1, effect: WebhookEffect::Drop };
     world.sandbox.faults().webhook(drop);
     omni.rename_category(omni.categories()[0]["id"].as_u64().unwrap(), "Mới").unwrap();
     world.quiet().await;

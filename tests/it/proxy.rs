@@ -34,7 +34,6 @@ struct Shared {
     client: reqwest::Client,
     passed: Mutex<Vec<Passed>>,
     requests: Mutex<Vec<(&'static str, Edit)>>,
-    answers: Mutex<Vec<(&'static str, Edit)>>,
 }
 
 impl Proxy {
@@ -42,7 +41,7 @@ impl Proxy {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
         let client = reqwest::Client::builder().no_proxy().build().unwrap();
-        let shared = Arc::new(Shared { target, client, passed: Mutex::default(), requests: Mutex::default(), answers: Mutex::default() });
+        let shared = Arc::new(Shared { target, client, passed: Mutex::default(), requests: Mutex::default() });
         let router = Router::new().fallback(pass).with_state(Arc::clone(&shared));
         tokio::spawn(async move { axum::serve(listener, router).await });
         Self { url, shared }
@@ -51,11 +50,6 @@ impl Proxy {
     /// Changes the bodies of `POST`s to this path before they arrive.
     pub fn edit_requests(&self, path: &'static str, edit: impl Fn(&mut Value) + Send + Sync + 'static) {
         self.shared.requests.lock().unwrap().push((path, Box::new(edit)));
-    }
-
-    /// Changes the answers to `POST`s to this path.
-    pub fn edit_answers(&self, path: &'static str, edit: impl Fn(&mut Value) + Send + Sync + 'static) {
-        self.shared.answers.lock().unwrap().push((path, Box::new(edit)));
     }
 
     /// Everything that passed with a body.
@@ -76,11 +70,19 @@ pub async fn proxied(setup: Setup) -> (World, Proxy, Proxy) {
     let omni = Proxy::start(world.sandbox.omni_url()).await;
     let abaha = Proxy::start(world.sandbox.abaha_url()).await;
     let file = world.connections(switches, &extra);
-    world.apply(&file.replace(&world.sandbox.omni_url(), &omni.url).replace(&world.sandbox.abaha_url(), &abaha.url)).await;
+    world
+        .apply(&file.replace(&world.sandbox.omni_url(), &omni.url).replace(&world.sandbox.abaha_url(), &abaha.url))
+        .await;
     (world, omni, abaha)
 }
 
-async fn pass(State(shared): State<Arc<Shared>>, method: Method, uri: Uri, headers: HeaderMap, body: Bytes) -> Response<Body> {
+async fn pass(
+    State(shared): State<Arc<Shared>>,
+    method: Method,
+    uri: Uri,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Response<Body> {
     let path = uri.path().to_owned();
     let mut json: Value = serde_json::from_slice(&body).unwrap_or(Value::Null);
     let mut body = body;
@@ -98,14 +100,7 @@ async fn pass(State(shared): State<Arc<Shared>>, method: Method, uri: Uri, heade
     }
     let Ok(answer) = request.send().await else { return status(StatusCode::BAD_GATEWAY, Body::empty()) };
     let code = answer.status();
-    let Ok(mut answered) = answer.bytes().await else { return status(StatusCode::BAD_GATEWAY, Body::empty()) };
-    if method == Method::POST {
-        for (_, edit) in shared.answers.lock().unwrap().iter().filter(|(wanted, _)| *wanted == path) {
-            let mut json: Value = serde_json::from_slice(&answered).unwrap();
-            edit(&mut json);
-            answered = json.to_string().into();
-        }
-    }
+    let Ok(answered) = answer.bytes().await else { return status(StatusCode::BAD_GATEWAY, Body::empty()) };
     status(code, Body::from(answered))
 }
 

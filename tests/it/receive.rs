@@ -35,7 +35,8 @@ async fn every_wrong_proof_and_every_unknown_source_get_the_same_401_byte_for_by
     let foreign = br#"{"id": 1, "tenant_id": 70002}"#.as_slice();
     let wrapped = br#"{"product": {"id": 1, "tenant_id": 70002, "variants": []}}"#.as_slice();
     let (of_foreign, of_wrapped, of_empty) = (sign(SECRET, foreign), sign(SECRET, wrapped), sign(SECRET, b""));
-    let swapped: String = right.chars().map(|c| if c.is_lowercase() { c.to_ascii_uppercase() } else { c.to_ascii_lowercase() }).collect();
+    let swapped: String =
+        right.chars().map(|c| if c.is_lowercase() { c.to_ascii_uppercase() } else { c.to_ascii_lowercase() }).collect();
     let other = sign("another-secret", HARMLESS);
     let no_secret = sign("", HARMLESS);
     let padded = STANDARD.encode([mac(SECRET, HARMLESS), vec![0]].concat());
@@ -67,8 +68,22 @@ async fn every_wrong_proof_and_every_unknown_source_get_the_same_401_byte_for_by
         ("under both names, both right", OMNI, vec![(name, &right), (old, &right)], HARMLESS),
         ("under both names, in conflict", OMNI, vec![(name, &right), (old, &other)], HARMLESS),
         ("in Abaha's header", OMNI, vec![("x-abaha-hmac-sha256", &right)], HARMLESS),
-        ("another shop's tenant header", OMNI, vec![(name, &right), ("x-sapo-tenant-domain", "cuahangkhac.mysapogo.com")], HARMLESS),
-        ("two tenant headers", OMNI, vec![(name, &right), ("x-sapo-tenant-domain", "cuahangmau.mysapogo.com"), ("x-sapo-shop-domain", "cuahangmau.mysapogo.com")], HARMLESS),
+        (
+            "another shop's tenant header",
+            OMNI,
+            vec![(name, &right), ("x-sapo-tenant-domain", "cuahangkhac.mysapogo.com")],
+            HARMLESS,
+        ),
+        (
+            "two tenant headers",
+            OMNI,
+            vec![
+                (name, &right),
+                ("x-sapo-tenant-domain", "cuahangmau.mysapogo.com"),
+                ("x-sapo-shop-domain", "cuahangmau.mysapogo.com"),
+            ],
+            HARMLESS,
+        ),
         ("another shop's body", OMNI, vec![(name, &of_foreign)], foreign),
         ("another shop's body in a wrapper", OMNI, vec![(name, &of_wrapped)], wrapped),
         ("an unknown shop", "/webhooks/omni/khongco", vec![(name, &right)], HARMLESS),
@@ -79,10 +94,25 @@ async fn every_wrong_proof_and_every_unknown_source_get_the_same_401_byte_for_by
         ("Abaha with an empty header", ABAHA, vec![("x-abaha-key", "")], HARMLESS),
         ("Abaha with a wrong value", ABAHA, vec![("x-abaha-key", "sandbox-abaha-kez")], HARMLESS),
         ("Abaha with the beginning of its value", ABAHA, vec![("x-abaha-key", "sandbox-abaha")], HARMLESS),
-        ("Abaha with its header doubled", ABAHA, vec![("x-abaha-key", "sandbox-abaha-key"), ("x-abaha-key", "sandbox-abaha-key")], HARMLESS),
+        (
+            "Abaha with its header doubled",
+            ABAHA,
+            vec![("x-abaha-key", "sandbox-abaha-key"), ("x-abaha-key", "sandbox-abaha-key")],
+            HARMLESS,
+        ),
         ("Abaha's value in another header", ABAHA, vec![("x-shop-key", "sandbox-abaha-key")], HARMLESS),
-        ("another site's body", ABAHA, vec![("x-abaha-key", "sandbox-abaha-key")], br#"{"event":"order.updated","site_id":502,"data":{"id":9}}"#),
-        ("an unknown site with a known value", "/webhooks/abaha/502", vec![("x-abaha-key", "sandbox-abaha-key")], HARMLESS),
+        (
+            "another site's body",
+            ABAHA,
+            vec![("x-abaha-key", "sandbox-abaha-key")],
+            br#"{"event":"order.updated","site_id":502,"data":{"id":9}}"#,
+        ),
+        (
+            "an unknown site with a known value",
+            "/webhooks/abaha/502",
+            vec![("x-abaha-key", "sandbox-abaha-key")],
+            HARMLESS,
+        ),
     ];
     let before = wire::metric(&base, "sapo_sync_webhooks_total", &["unauthorised"]).await;
     let mut first: Option<Answer> = None;
@@ -98,7 +128,12 @@ async fn every_wrong_proof_and_every_unknown_source_get_the_same_401_byte_for_by
     assert!(counted >= 2.0 * cases.len() as f64, "{counted} of 2 × {} were counted", cases.len());
     assert_nothing_was_taken(&world).await;
     // The same body with the right proof is taken: what was refused above was refused for its proof.
-    assert_eq!(post(&base, OMNI, &[TOPIC, (name, &right), ("x-sapo-tenant-domain", "cuahangmau.mysapogo.com")], HARMLESS).await.status, 200);
+    assert_eq!(
+        post(&base, OMNI, &[TOPIC, (name, &right), ("x-sapo-tenant-domain", "cuahangmau.mysapogo.com")], HARMLESS)
+            .await
+            .status,
+        200
+    );
     assert_eq!(post(&base, ABAHA, &[("x-abaha-key", "sandbox-abaha-key")], HARMLESS).await.status, 200);
     world.quiet().await;
     assert_eq!(world.events().await.len(), 2);
@@ -112,10 +147,14 @@ async fn the_current_and_the_previous_secret_are_taken_under_either_name_until_t
     let both = text.replace(&format!("[\"{SECRET}\"]"), "[\"the-new-one\", \"sandbox-webhook-secret\"]");
     let new = text.replace(&format!("[\"{SECRET}\"]"), "[\"the-new-one\"]");
     assert!(both != text && new != text);
-    for (rotation, file, old_is_taken) in [("before", &text, true), ("while", &both, true), ("after", &new, false), ("again", &both, true)] {
+    for (rotation, file, old_is_taken) in
+        [("before", &text, true), ("while", &both, true), ("after", &new, false), ("again", &both, true)]
+    {
         world.apply(file).await;
         for name in ["x-sapo-hmac-sha256", "X-Sapo-Hmac-SHA256", "x-bizweb-hmac-sha256"] {
-            for (secret, taken) in [(SECRET, old_is_taken), ("the-new-one", rotation != "before"), ("one-never-known", false)] {
+            for (secret, taken) in
+                [(SECRET, old_is_taken), ("the-new-one", rotation != "before"), ("one-never-known", false)]
+            {
                 let answer = post(&world.url(), OMNI, &[TOPIC, (name, &sign(secret, HARMLESS))], HARMLESS).await;
                 assert_eq!(answer.status, if taken { 200 } else { 401 }, "{rotation} the rotation, {name}, {secret}");
             }
@@ -132,7 +171,8 @@ async fn every_method_configured_for_an_abaha_source_must_pass() {
     let signature_line = r#"webhook_secret = ["abaha-secret", "abaha-secret-before"]"#;
     let both = text.replace(&header_line, &format!("{header_line}\n{signature_line}"));
     let signature_only = text.replace(&header_line, signature_line);
-    let (right, before, wrong) = (sign("abaha-secret", HARMLESS), sign("abaha-secret-before", HARMLESS), sign("x", HARMLESS));
+    let (right, before, wrong) =
+        (sign("abaha-secret", HARMLESS), sign("abaha-secret-before", HARMLESS), sign("x", HARMLESS));
     let key = ("x-abaha-key", "sandbox-abaha-key");
     let name = "x-abaha-hmac-sha256";
     // What is sent; whether it is taken with the header configured, the signature, both.
@@ -147,7 +187,9 @@ async fn every_method_configured_for_an_abaha_source_must_pass() {
         ("the header, the signature doubled", vec![key, (name, &right), (name, &right)], [true, false, false]),
         ("the signature under Sapo's name", vec![key, ("x-sapo-hmac-sha256", &right)], [true, false, false]),
     ];
-    for (configured, (words, file)) in [("header", &text), ("signature", &signature_only), ("both", &both)].into_iter().enumerate() {
+    for (configured, (words, file)) in
+        [("header", &text), ("signature", &signature_only), ("both", &both)].into_iter().enumerate()
+    {
         world.apply(file).await;
         for (what, headers, taken) in &table {
             let answer = post(&world.url(), ABAHA, headers, HARMLESS).await;
@@ -204,7 +246,11 @@ async fn the_checks_come_in_the_order_413_415_401_503_200() {
         let answer = post(&full, OMNI, &[TOPIC, ("content-encoding", encoding)], HARMLESS).await;
         assert_eq!(answer.status, 415, "{encoding}: before signature and queue");
     }
-    assert_eq!(post(&full, OMNI, &[TOPIC, ("content-encoding", "gzip"), proof], HARMLESS).await.status, 415, "rightly signed, too");
+    assert_eq!(
+        post(&full, OMNI, &[TOPIC, ("content-encoding", "gzip"), proof], HARMLESS).await.status,
+        415,
+        "rightly signed, too"
+    );
     assert_eq!(post(&full, OMNI, &[TOPIC], HARMLESS).await.status, 401, "before the queue");
     let answer = post(&full, OMNI, &[TOPIC, proof], HARMLESS).await;
     assert_eq!((answer.status, answer.header("retry-after")), (503, Some("5")), "never 4xx for a failure of ours");
@@ -213,7 +259,10 @@ async fn the_checks_come_in_the_order_413_415_401_503_200() {
     assert_eq!(taken.status, 200);
     world.quiet().await;
     let rows = world.events().await;
-    assert_eq!(rows.iter().map(|row| row.event_id.as_str()).collect::<Vec<_>>(), [taken.json()["id"].as_str().unwrap()]);
+    assert_eq!(
+        rows.iter().map(|row| row.event_id.as_str()).collect::<Vec<_>>(),
+        [taken.json()["id"].as_str().unwrap()]
+    );
     world.finish(&[]).await;
 }
 
@@ -243,7 +292,10 @@ async fn a_body_of_one_mebibyte_is_taken_and_one_byte_more_is_not_whatever_the_t
         let headers = [TOPIC, ("x-sapo-hmac-sha256", proof.as_str())];
         assert_eq!(post(&base, OMNI, &headers, &body).await.status, status, "{length} bytes, announced");
         let chunked = head("POST", OMNI, &[&headers[..], &[("transfer-encoding", "chunked")]].concat());
-        let parts: Vec<Vec<u8>> = body.chunks(60_000).map(|part| [format!("{:x}\r\n", part.len()).as_bytes(), part, b"\r\n"].concat()).collect();
+        let parts: Vec<Vec<u8>> = body
+            .chunks(60_000)
+            .map(|part| [format!("{:x}\r\n", part.len()).as_bytes(), part, b"\r\n"].concat())
+            .collect();
         // The last chunk is left out where the body is over the limit: the answer does not wait for its end.
         let end: &[u8] = if status == 200 { b"0\r\n\r\n" } else { b"" };
         let request = [chunked.as_bytes(), &parts.concat(), end].concat();
@@ -279,12 +331,18 @@ async fn a_store_whose_tenant_was_not_told_learns_it_from_its_first_verified_bod
         .replace(CONNECTION, "moi-abaha")
         .replace("site = \"501\"", "site = \"777\"");
     let context = world.running().context();
-    apply(&context.store, &context.http, &file::parse(&text, world.dir.path()).unwrap(), false, true, "test").await.unwrap();
+    apply(&context.store, &context.http, &file::parse(&text, world.dir.path()).unwrap(), false, true, "test")
+        .await
+        .unwrap();
     context.snapshot.refresh().await.unwrap();
     let body = |tenant: u64| json!({"id": 5, "tenant_id": tenant, "variants": []}).to_string().into_bytes();
-    let send = async |tenant: u64| wire::omni_to(&world.url(), "/webhooks/omni/cuahangmoi", "products/update", &body(tenant)).await.status;
+    let send = async |tenant: u64| {
+        wire::omni_to(&world.url(), "/webhooks/omni/cuahangmoi", "products/update", &body(tenant)).await.status
+    };
     // A body that proves nothing teaches nothing.
-    let stranger = post(&world.url(), "/webhooks/omni/cuahangmoi", &[("x-sapo-hmac-sha256", &sign("x", &body(666)))], &body(666)).await;
+    let stranger =
+        post(&world.url(), "/webhooks/omni/cuahangmoi", &[("x-sapo-hmac-sha256", &sign("x", &body(666)))], &body(666))
+            .await;
     assert_eq!(stranger.status, 401);
     assert_eq!(send(70_009).await, 200);
     let tenant = async || world.store().snapshot().await.unwrap().stores["cuahangmoi"].tenant_id.clone();
@@ -305,7 +363,10 @@ async fn a_signed_body_that_cannot_be_read_is_taken_and_becomes_a_dead_letter() 
         let answer = wire::omni(&world, "orders/create", body).await;
         assert_eq!(answer.status, 200, "{body:?}");
         let id = answer.json()["id"].as_str().unwrap().to_owned();
-        until("it is filed", async || world.dead().await.iter().any(|letter| letter.event_id == id && letter.code == "unreadable")).await;
+        until("it is filed", async || {
+            world.dead().await.iter().any(|letter| letter.event_id == id && letter.code == "unreadable")
+        })
+        .await;
         let kept = world.store().letter_event(&id, 0).await.unwrap().unwrap();
         assert_eq!(kept.body.as_ref(), body, "its bytes are kept as they came");
     }
@@ -319,12 +380,21 @@ async fn a_topic_that_is_not_synchronised_is_taken_skipped_and_shown() {
         let id = wire::omni(&world, topic, HARMLESS).await.json()["id"].as_str().unwrap().to_owned();
         world.quiet().await;
         let row = world.events().await.into_iter().find(|row| row.event_id == id).unwrap();
-        assert_eq!((row.outcome.as_str(), row.code.as_str(), row.topic.as_str()), ("skipped", "topic_not_synchronised", topic));
+        assert_eq!(
+            (row.outcome.as_str(), row.code.as_str(), row.topic.as_str()),
+            ("skipped", "topic_not_synchronised", topic)
+        );
         assert!(row.reason.contains(topic), "{}", row.reason);
     }
     let nameless = post(&world.url(), OMNI, &[("x-sapo-hmac-sha256", &sign(SECRET, HARMLESS))], HARMLESS).await;
     assert_eq!(nameless.status, 200);
-    let abaha = post(&world.url(), ABAHA, &[("x-abaha-key", "sandbox-abaha-key")], br#"{"event":"shop.opened","data":{"id":3}}"#).await;
+    let abaha = post(
+        &world.url(),
+        ABAHA,
+        &[("x-abaha-key", "sandbox-abaha-key")],
+        br#"{"event":"shop.opened","data":{"id":3}}"#,
+    )
+    .await;
     assert_eq!(abaha.status, 200);
     world.quiet().await;
     assert!(world.events().await.iter().all(|row| row.code == "topic_not_synchronised"), "{:#?}", world.events().await);
@@ -343,7 +413,11 @@ async fn health_readiness_and_metrics_are_told() {
     wire::omni(&world, "themes/publish", HARMLESS).await;
     world.quiet().await;
     assert!(wire::metric(&base, "sapo_sync_webhooks_total", &["source=\"omni\"", "result=\"taken\""]).await >= 1.0);
-    assert!(wire::metric(&base, "sapo_sync_events_total", &["outcome=\"skipped\"", "code=\"topic_not_synchronised\""]).await >= 1.0);
+    assert!(
+        wire::metric(&base, "sapo_sync_events_total", &["outcome=\"skipped\"", "code=\"topic_not_synchronised\""])
+            .await
+            >= 1.0
+    );
     assert!(wire::get(&base, "/metrics").await.body.contains("# HELP sapo_sync_webhooks_total "));
     world.finish(&[]).await;
 }

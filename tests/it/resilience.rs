@@ -12,7 +12,11 @@ use crate::harness::{Setup, World, dong, until};
 /// A product that is linked and in step.
 async fn linked(world: &World) -> (u64, u64) {
     let omni = world.sandbox.omni();
-    let product = omni.add_product(&json!({"name": "Áo thun", "variants": [{"sku": "AT-S", "retail": 120_000, "stock": {"58001": 10}}]})).unwrap();
+    let product = omni
+        .add_product(
+            &json!({"name": "Áo thun", "variants": [{"sku": "AT-S", "retail": 120_000, "stock": {"58001": 10}}]}),
+        )
+        .unwrap();
     world.quiet().await;
     world.sandbox.clear_calls();
     (product, omni.variant_by_sku("AT-S").unwrap())
@@ -115,10 +119,22 @@ async fn the_pause_of_an_account_is_stored_and_holds_after_a_restart() {
     world.start().await;
     world.sandbox.clear_calls();
     // Another object of the same account: nothing holds it but the account itself.
-    let other = world.sandbox.omni().add_product(&json!({"name": "Quần", "variants": [{"sku": "Q", "retail": 200_000, "stock": {"58001": 1}}]})).unwrap();
+    let other = world
+        .sandbox
+        .omni()
+        .add_product(&json!({"name": "Quần", "variants": [{"sku": "Q", "retail": 200_000, "stock": {"58001": 1}}]}))
+        .unwrap();
     until("it waits, too", async || world.parked().await.len() == 2).await;
-    assert!(world.parked().await.iter().all(|row| row.cause == "throttled" && row.due_at > least && row.attempts == 0), "{:#?}", world.parked().await);
-    assert!(world.sandbox.calls().iter().all(|call| call.api != Api::Abaha), "nobody called: {:#?}", world.sandbox.calls());
+    assert!(
+        world.parked().await.iter().all(|row| row.cause == "throttled" && row.due_at > least && row.attempts == 0),
+        "{:#?}",
+        world.parked().await
+    );
+    assert!(
+        world.sandbox.calls().iter().all(|call| call.api != Api::Abaha),
+        "nobody called: {:#?}",
+        world.sandbox.calls()
+    );
     // When the time has come they go by themselves.
     world.store().clock().advance(Duration::from_mins(61));
     world.quiet().await;
@@ -145,20 +161,47 @@ async fn every_kind_of_failure_ends_well_once_it_stops() {
         ("HTML with 404", ApiEffect::HtmlError(404)),
         ("HTML with 502", ApiEffect::HtmlError(502)),
     ];
-    let world = World::with(Setup { call_timeout: Duration::from_millis(500), settle_after: Duration::from_millis(600), schedule: vec![Duration::from_millis(50); 12], ..quick() }).await;
+    let world = World::with(Setup {
+        call_timeout: Duration::from_millis(500),
+        settle_after: Duration::from_millis(600),
+        schedule: vec![Duration::from_millis(50); 12],
+        ..quick()
+    })
+    .await;
     let (_, variant) = linked(&world).await;
     for (round, (what, effect)) in faults.into_iter().enumerate() {
         let tel = format!("09120001{round:02}");
         // Both ways of an order and a change of a product, each with the fault at every kind of call that it makes.
-        for (api, path) in [(Api::Abaha, "order"), (Api::Abaha, "product/update"), (Api::Abaha, "customer"), (Api::Omni, "orders"), (Api::Omni, "customers")] {
+        for (api, path) in [
+            (Api::Abaha, "order"),
+            (Api::Abaha, "product/update"),
+            (Api::Abaha, "customer"),
+            (Api::Omni, "orders"),
+            (Api::Omni, "customers"),
+        ] {
             fault(&world, api, path, 2, effect.clone());
         }
         let omni = world.sandbox.omni();
         let stock = i64::try_from(round).unwrap() + 20;
         omni.set_stock(variant, 58_001, dong(stock)).unwrap();
         let customer = omni.add_customer("Lê Văn Thử", Some(&format!("09130001{round:02}")));
-        let pos = omni.place_order(PlaceOrder { customer_id: Some(customer), lines: vec![(variant, Decimal::ONE, dong(120_000))], ..PlaceOrder::default() }).unwrap();
-        let there = world.sandbox.abaha().place_order(&PlaceAbahaOrder { tel, lines: vec![("AT-S".into(), Decimal::TWO, dong(120_000))], paid: true, ..PlaceAbahaOrder::default() }).unwrap();
+        let pos = omni
+            .place_order(PlaceOrder {
+                customer_id: Some(customer),
+                lines: vec![(variant, Decimal::ONE, dong(120_000))],
+                ..PlaceOrder::default()
+            })
+            .unwrap();
+        let there = world
+            .sandbox
+            .abaha()
+            .place_order(&PlaceAbahaOrder {
+                tel,
+                lines: vec![("AT-S".into(), Decimal::TWO, dong(120_000))],
+                paid: true,
+                ..PlaceAbahaOrder::default()
+            })
+            .unwrap();
         world.quiet().await;
         world.sandbox.faults().clear();
         let code = world.sandbox.abaha().order(there).unwrap()["cart_code"].as_str().unwrap().to_owned();
@@ -191,7 +234,11 @@ async fn a_newer_delivery_joins_the_row_that_waits_for_time_and_does_not_overtak
     }
     let rows = world.parked().await;
     assert_eq!(rows.len(), 1);
-    assert_eq!((rows[0].due_at, rows[0].first_parked_at), (first.due_at, first.first_parked_at), "neither sooner nor younger");
+    assert_eq!(
+        (rows[0].due_at, rows[0].first_parked_at),
+        (first.due_at, first.first_parked_at),
+        "neither sooner nor younger"
+    );
     assert!(rows[0].generation > first.generation && rows[0].event_id != first.event_id);
     assert_eq!(rows[0].attempts, 0, "attempts belong to the content");
     assert_eq!(world.sandbox.call_count(Api::Abaha, "", "product"), 1, "nobody called since");

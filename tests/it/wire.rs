@@ -108,6 +108,7 @@ pub async fn omni_to(base: &str, path: &str, topic: &str, body: &[u8]) -> Answer
 /// The sum of a metric's lines that hold all of these labels.
 pub async fn metric(base: &str, name: &str, labels: &[&str]) -> f64 {
     let page = get(base, "/metrics").await;
-    let lines = page.body.lines().filter(|line| line.starts_with(name) && labels.iter().all(|label| line.contains(label)));
+    let lines =
+        page.body.lines().filter(|line| line.starts_with(name) && labels.iter().all(|label| line.contains(label)));
     lines.filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok()).sum()
 }

@@ -4,6 +4,7 @@ use unicode_normalization::UnicodeNormalization;
 
 use crate::domain::connection::CustomerName;
 use crate::domain::customer::{NewCustomer, PosCustomer};
+use crate::domain::order::PosOrder;
 use crate::domain::phone::{NotAKey, Phone};
 
 /// The name that customers arrive with (guide A).
@@ -30,6 +31,16 @@ fn real_name(typed: &str) -> Option<String> {
     let name = typed.split_whitespace().collect::<Vec<_>>().join(" ");
     let folded = name.nfc().collect::<String>().to_lowercase();
     (!name.is_empty() && folded != WALK_IN && Phone::parse(&name).is_err()).then_some(name)
+}
+
+/// The customer and the phone that names them on the channel: the customer's, else the order's, never an address's.
+/// An order without a customer has one without an id.
+pub fn of_order(order: &PosOrder) -> Option<(PosCustomer, Phone)> {
+    let customer = order.customer.clone().unwrap_or_default();
+    let own = customer.phone.as_deref().and_then(|text| Phone::parse(text).ok());
+    let phone = own.or_else(|| order.phone.as_deref().and_then(|text| Phone::parse(text).ok()))?;
+    let id = if customer.id.is_empty() { order.customer_id.clone().unwrap_or_default() } else { customer.id.clone() };
+    Some((PosCustomer { id, ..customer }, phone))
 }
 
 #[cfg(test)]

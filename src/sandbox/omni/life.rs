@@ -4,7 +4,7 @@ use rust_decimal::Decimal;
 use serde_json::Value;
 
 use super::order::{Order, OrderReturn, Parcel, ParcelStatus, Prepayment, Status};
-use super::order_shape::return_json;
+use super::read::returns;
 use super::shop::{Refusal, Ruled, Shop};
 use crate::sandbox::amount::{decimal, text, whole};
 use crate::sandbox::clock::parse;
@@ -146,7 +146,7 @@ impl Shop {
             order.returns.push(OrderReturn { id: slip, items, created: now });
         }
         self.order_changed(id, &[]);
-        let body = self.order(id).ok().and_then(|order| Some(return_json(order, order.returns.last()?)));
+        let body = returns(self, Some(slip)).pop();
         self.tell("order_returns/create", slip, body.unwrap_or_default());
         Ok(slip)
     }

@@ -6,7 +6,7 @@ use secrecy::{ExposeSecret, SecretString};
 use super::ConnectError;
 use super::file::{ConnectionEntry, File, StoreEntry};
 use crate::destination::omni::client::Choice;
-use crate::destination::{AbahaClient, CallError, Http, OmniClient};
+use crate::destination::{AbahaClient, CallError, ClientError, Http, OmniClient};
 use crate::domain::connection::{Connection, Settings, State};
 use crate::store::Store;
 use crate::store::connections::{ConnectionAccount, Snapshot, StoreAccount};
@@ -33,8 +33,8 @@ pub async fn apply(
     let mut tenants = Vec::with_capacity(file.stores.len());
     for entry in &file.stores {
         let client = OmniClient::new(http, &entry.alias, entry.access_token.clone(), entry.base_url.as_deref())
-            .map_err(|error| ConnectError::value(format!("store {}", entry.alias), error.to_string()))?;
-        tenants.push(if offline { None } else { check_store(&entry.alias, &client).await? });
+            .map_err(|error| unusable(&format!("store {}", entry.alias), "access_token", &error))?;
+        tenants.push(if offline { None } else { check_store(&entry.alias, entry.base_url.is_some(), &client).await? });
     }
     for entry in &file.connections {
         check_entry(http, file, &known, entry, offline).await?;
@@ -99,26 +99,42 @@ pub async fn apply(
 
 /// Checks a stored connection against the shop and the channel: nothing is changed.
 pub async fn check(http: &Http, store: &StoreAccount, row: &ConnectionAccount) -> Result<(), ConnectError> {
-    let wrong = |error: crate::destination::ClientError| {
-        ConnectError::value(format!("connection {}", row.connection.name), error.to_string())
-    };
-    let omni =
-        OmniClient::new(http, &store.alias, store.access_token.clone(), store.base_url.as_deref()).map_err(wrong)?;
-    check_store(&store.alias, &omni).await?;
-    check_settings(&row.connection.name, &omni, &row.connection.settings).await?;
-    let abaha =
-        AbahaClient::new(http, &row.connection.site, row.token.clone(), row.base_url.as_deref()).map_err(wrong)?;
-    check_channel(&row.connection.name, &abaha).await
+    let name = &row.connection.name;
+    let omni = OmniClient::new(http, &store.alias, store.access_token.clone(), store.base_url.as_deref())
+        .map_err(|error| unusable(&format!("store {}", store.alias), "access_token", &error))?;
+    check_store(&store.alias, store.base_url.is_some(), &omni).await?;
+    check_settings(name, &omni, &row.connection.settings).await?;
+    let abaha = AbahaClient::new(http, &row.connection.site, row.token.clone(), row.base_url.as_deref())
+        .map_err(|error| unusable(&format!("connection {name}"), "token", &error))?;
+    check_channel(name, row.base_url.is_some(), &abaha).await
 }
 
-async fn check_store(alias: &str, client: &OmniClient) -> Result<Option<String>, ConnectError> {
+/// Why no client can be made, with the key that is wrong.
+fn unusable(what: &str, token_key: &str, error: &ClientError) -> ConnectError {
+    match error {
+        ClientError::Host(host) => ConnectError::value(
+            format!("{what}, base_url"),
+            format!(
+                "{host} is not the API's own host; if it is a sandbox or a proxy, set SAPO_SYNC__OUTGOING__ALLOW_CUSTOM_HOSTS=true"
+            ),
+        ),
+        ClientError::Address => ConnectError::value(format!("{what}, base_url"), error.to_string()),
+        ClientError::Token => ConnectError::value(format!("{what}, {token_key}"), error.to_string()),
+        ClientError::Name(_) | ClientError::Tls(_) => ConnectError::value(what, error.to_string()),
+    }
+}
+
+async fn check_store(alias: &str, custom: bool, client: &OmniClient) -> Result<Option<String>, ConnectError> {
     let tenant = client.tenant().await.map_err(|error| {
-        let why = match &error {
-            CallError::Unauthorised { .. } => "Sapo refuses the token; make a new one in the shop's private apps (Ứng dụng riêng) and try again".to_owned(),
-            CallError::Failing { code, .. } => format!("the shop cannot be reached ({code}); check the alias and the network, or apply with --offline and check later with `connect check`"),
-            other => other.to_string(),
-        };
-        ConnectError::value(format!("store {alias}, access_token"), why)
+        let what = |key: &str| format!("store {alias}, {key}");
+        match &error {
+            CallError::Unauthorised { .. } => ConnectError::value(what("access_token"), "Sapo refuses the token; make a new one in the shop's private apps (Ứng dụng riêng) and try again"),
+            CallError::Failing { code, .. } => ConnectError::value(
+                what(if custom { "base_url" } else { "alias" }),
+                format!("the shop cannot be reached ({code}); check the address and the network, or apply with --offline and check later with `connect check`"),
+            ),
+            other => ConnectError::value(what("access_token"), other.to_string()),
+        }
     })?;
     Ok(tenant.id)
 }
@@ -149,24 +165,28 @@ async fn check_entry(
             format!("{} is connected as {:?} already; one active connection a site", entry.site, other.connection.name),
         ));
     }
-    let wrong = |error: crate::destination::ClientError| ConnectError::value(&what, error.to_string());
-    let omni = OmniClient::new(http, &entry.store, token, base_url.as_deref()).map_err(wrong)?;
-    let abaha = AbahaClient::new(http, &entry.site, entry.token.clone(), entry.base_url.as_deref()).map_err(wrong)?;
+    let omni = OmniClient::new(http, &entry.store, token, base_url.as_deref())
+        .map_err(|error| unusable(&format!("store {}", entry.store), "access_token", &error))?;
+    let abaha = AbahaClient::new(http, &entry.site, entry.token.clone(), entry.base_url.as_deref())
+        .map_err(|error| unusable(&what, "token", &error))?;
     if offline {
         return Ok(());
     }
     check_settings(&entry.name, &omni, &entry.settings).await?;
-    check_channel(&entry.name, &abaha).await
+    check_channel(&entry.name, entry.base_url.is_some(), &abaha).await
 }
 
-async fn check_channel(name: &str, abaha: &AbahaClient) -> Result<(), ConnectError> {
+async fn check_channel(name: &str, custom: bool, abaha: &AbahaClient) -> Result<(), ConnectError> {
     abaha.categories(1).await.map(|_| ()).map_err(|error| {
-        let why = match &error {
-            CallError::Unauthorised { .. } => "Abaha refuses the token; copy it again from the Abaha site's settings".to_owned(),
-            CallError::Failing { code, .. } => format!("Abaha cannot be reached ({code}); check the network, or apply with --offline and check later with `connect check`"),
-            other => other.to_string(),
-        };
-        ConnectError::value(format!("connection {name}, token"), why)
+        let what = |key: &str| format!("connection {name}, {key}");
+        match &error {
+            CallError::Unauthorised { .. } => ConnectError::value(what("token"), "Abaha refuses the token; copy it again from the Abaha site's settings"),
+            CallError::Failing { code, .. } => ConnectError::value(
+                what(if custom { "base_url" } else { "site" }),
+                format!("Abaha cannot be reached ({code}); check the address and the network, or apply with --offline and check later with `connect check`"),
+            ),
+            other => ConnectError::value(what("token"), other.to_string()),
+        }
     })
 }
 

@@ -188,10 +188,27 @@ pub fn parse(text: &str, folder: &Path) -> Result<File, ConnectError> {
     Ok(File { stores, connections })
 }
 
-/// A TOML error with its place and key, without the line's text, which may hold a secret.
+/// A TOML error with its line and key, without any value of the file: it may be a secret.
 fn without_values(error: &toml::de::Error, text: &str) -> String {
-    let line = error.span().map_or(0, |span| text[..span.start.min(text.len())].matches('\n').count() + 1);
-    format!("line {line}: {}", error.message().lines().next().unwrap_or_default())
+    let before = &text[..error.span().map_or(0, |span| span.start.min(text.len()))];
+    let number = before.matches('\n').count();
+    let key = text.lines().nth(number).and_then(|line| line.split_once('=')).map(|(key, _)| key.trim());
+    let key = key.filter(|key| key.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_' || b == b'-'));
+    let place = key.map_or_else(String::new, |key| format!(", {key}"));
+    format!("line {}{place}: {}", number + 1, cure(error.message().lines().next().unwrap_or_default()))
+}
+
+/// What the reader of the file says, less the value it tripped over.
+fn cure(message: &str) -> String {
+    let wrong =
+        ["invalid type: ", "invalid value: ", "unknown variant "].iter().find_map(|start| message.strip_prefix(start));
+    match wrong.and_then(|rest| rest.rsplit_once(", expected ")) {
+        Some((_, expected)) => format!("is not what it should be; expected {expected}"),
+        None if message.starts_with("data did not match any variant") => {
+            "is not what it should be; expected a text in quotes, or a list of them".to_owned()
+        }
+        None => message.to_owned(),
+    }
 }
 
 fn read_store(raw: RawStore, folder: &Path) -> Result<StoreEntry, ConnectError> {
@@ -343,6 +360,12 @@ fn secret(
                     format!("{} cannot be read: {error}", path.display()),
                 )
             })?;
+            if text.trim().is_empty() {
+                return Err(ConnectError::value(
+                    format!("{what}, {key}_file"),
+                    format!("{} is empty; put the secret into it", path.display()),
+                ));
+            }
             Ok(Some(text.trim().to_owned().into()))
         }
         (None, None) => Ok(None),

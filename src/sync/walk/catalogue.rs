@@ -1,6 +1,6 @@
 //! Walks categories and products.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use bytes::Bytes;
 
@@ -8,76 +8,27 @@ use super::{Mode, STAGES, Walk, WalkError};
 use crate::destination::CallError;
 use crate::destination::omni::client::PageQuery;
 use crate::domain::event::{Kind, System};
-use crate::domain::product::PosProduct;
+use crate::domain::product::{PosCategory, PosProduct};
 use crate::store::links::LinkKind;
-use crate::sync::compare::{self, Action, Finding};
+use crate::sync::compare::{self, Action, Compared, Finding};
 use crate::work::context::Halt;
-use crate::work::products;
+use crate::work::{categories, products};
 
 impl Walk<'_> {
     /// Creates and renames categories, and knows them afterwards.
     pub(super) async fn load_categories(&mut self) -> Result<(), WalkError> {
         STAGES[0].clone_into(&mut self.found.stage);
+        let mut there = self.channel_categories().await?;
+        // After a restart they are in the report already.
+        let report = self.position.stage == 0;
         let mut page = 1;
         loop {
             let answer = self.calling(|| Box::pin(self.run.omni.categories(page))).await?;
             let more = answer.more();
             for category in answer.into_values() {
-                let before =
-                    self.context.store.link_by_sapo(&self.connection().name, LinkKind::Category, &category.id).await?;
-                let ensured = products::ensure_category(&self.run, Some(&category)).await;
-                let (action, reason) = match (&before, &ensured) {
-                    (Some(link), _) if link.natural_key == category.name.trim() => (Action::Equal, String::new()),
-                    (Some(link), _) => {
-                        (Action::Update, format!("renamed from {:?} to {:?} on Abaha", link.natural_key, category.name))
-                    }
-                    (None, Ok(Some(_))) if self.mode == Mode::Plan => {
-                        (Action::Link, format!("category {:?} is linked", category.name))
-                    }
-                    (None, _) => (Action::Create, format!("category {:?} is made or linked on Abaha", category.name)),
-                };
-                match ensured {
-                    Ok(Some(id)) => {
-                        self.categories.insert(category.id.clone(), id);
-                        self.note(
-                            "category",
-                            &Finding { action, kind: "category", object: category.name, code: action.as_str(), reason },
-                        );
-                    }
-                    Ok(None) => self.note(
-                        "category",
-                        &Finding { action, kind: "category", object: category.name, code: action.as_str(), reason },
-                    ),
-                    Err(Halt::Call(
-                        error @ (CallError::Throttled { .. }
-                        | CallError::Failing { .. }
-                        | CallError::Unauthorised { .. }),
-                    )) => return Err(error.into()),
-                    Err(Halt::Store(error)) => return Err(error.into()),
-                    Err(Halt::Call(error)) => {
-                        self.note(
-                            "category",
-                            &Finding {
-                                action: Action::Error,
-                                kind: "category",
-                                object: category.name,
-                                code: error.code(),
-                                reason: error.to_string(),
-                            },
-                        );
-                    }
-                    Err(Halt::Outcome(outcome)) => {
-                        self.note(
-                            "category",
-                            &Finding {
-                                action: Action::Error,
-                                kind: "category",
-                                object: category.name,
-                                code: outcome.code(),
-                                reason: outcome.reason().to_owned(),
-                            },
-                        );
-                    }
+                let finding = self.category(&category, &mut there).await?;
+                if report {
+                    self.note("category", &finding);
                 }
             }
             self.keep().await?;
@@ -85,6 +36,59 @@ impl Walk<'_> {
                 return Ok(());
             }
             page += 1;
+        }
+    }
+
+    /// The channel's categories by name; the first of several with one name.
+    async fn channel_categories(&self) -> Result<HashMap<String, String>, WalkError> {
+        let mut there = HashMap::new();
+        let mut page = 1;
+        loop {
+            let answer = self.calling(|| Box::pin(self.run.abaha.categories(page))).await?;
+            let more = answer.more();
+            for category in answer.into_values() {
+                there.entry(category.name.trim().to_owned()).or_insert(category.id);
+            }
+            if !more {
+                return Ok(there);
+            }
+            page += 1;
+        }
+    }
+
+    /// Links, creates or renames one category.
+    async fn category(
+        &mut self,
+        category: &PosCategory,
+        there: &mut HashMap<String, String>,
+    ) -> Result<Finding, WalkError> {
+        let name = category.name.trim();
+        let found =
+            |action: Action, code, reason| Finding { action, kind: "category", object: name.to_owned(), code, reason };
+        let before = self.context.store.link_by_sapo(&self.connection().name, LinkKind::Category, &category.id).await?;
+        let (action, reason) = match &before {
+            Some(link) if link.natural_key == name => (Action::Equal, String::new()),
+            Some(link) => (Action::Update, format!("renamed from {:?} to {name:?} on Abaha", link.natural_key)),
+            None if name.is_empty() => (Action::Skip, "the category has no name on Sapo".to_owned()),
+            None if there.contains_key(name) => {
+                (Action::Link, format!("is linked with the category {name:?} on Abaha"))
+            }
+            None => (Action::Create, format!("category {name:?} is made on Abaha")),
+        };
+        match categories::ensure_category_among(&self.run, category, there).await {
+            Ok(id) => {
+                if let Some(id) = id {
+                    there.insert(name.to_owned(), id.clone());
+                    self.categories.insert(category.id.clone(), id);
+                }
+                Ok(found(action, action.as_str(), reason))
+            }
+            Err(Halt::Call(
+                error @ (CallError::Throttled { .. } | CallError::Failing { .. } | CallError::Unauthorised { .. }),
+            )) => Err(error.into()),
+            Err(Halt::Store(error)) => Err(error.into()),
+            Err(Halt::Call(error)) => Ok(found(Action::Error, error.code(), error.to_string())),
+            Err(Halt::Outcome(outcome)) => Ok(found(Action::Error, outcome.code(), outcome.reason().to_owned())),
         }
     }
 
@@ -133,11 +137,13 @@ impl Walk<'_> {
                 let product: PosProduct = item.value;
                 seen.extend(product.variants.iter().map(|variant| variant.id.clone()));
                 let links = self.context.store.links_of_product(&self.connection().name, &product.id).await?;
-                let findings =
+                let compared =
                     compare::products(self.connection(), &branch, &product, &links, &self.categories, &self.catalogue);
-                let acts = findings.iter().any(|finding| finding.action.acts());
-                let force = findings.iter().any(|finding| finding.action == Action::Update);
-                for finding in findings {
+                let (mut acts, mut force) = (false, false);
+                for variant in compared {
+                    let (finding, differs) = self.join(&product, variant).await?;
+                    acts |= finding.action.acts() && differs;
+                    force |= finding.action == Action::Update;
                     self.note("product", &finding);
                 }
                 if acts {
@@ -152,6 +158,37 @@ impl Walk<'_> {
             }
         }
         if self.whole { self.sweep(&seen).await } else { Ok(()) }
+    }
+
+    /// Links what the walk has met exactly once on either side, so that no event has to look for it again. Tells the
+    /// finding, and whether anything is left to be done about it.
+    async fn join(&self, product: &PosProduct, variant: Compared) -> Result<(Finding, bool), WalkError> {
+        let Some(join) = variant.join else { return Ok((variant.finding, true)) };
+        let name = &self.connection().name;
+        if let Some(other) = self.context.store.link_by_channel(name, LinkKind::Product, &join.channel_id).await? {
+            return Ok((
+                Finding {
+                    action: Action::Error,
+                    code: "ambiguous",
+                    reason: format!(
+                        "product {} on Abaha is linked to Sapo variant {} already; cut that link first",
+                        join.channel_id, other.sapo_id
+                    ),
+                    ..variant.finding
+                },
+                false,
+            ));
+        }
+        if self.mode != Mode::Plan {
+            let equal = join.equal.as_ref();
+            match products::join(&self.run, &product.id, &join.variant_id, &join.sku, &join.channel_id, equal).await {
+                Ok(()) => {}
+                Err(Halt::Store(error)) => return Err(error.into()),
+                Err(Halt::Call(error)) => return Err(error.into()),
+                Err(Halt::Outcome(outcome)) => return Err(WalkError::Setup(outcome.reason().to_owned())),
+            }
+        }
+        Ok((variant.finding, join.equal.is_none()))
     }
 
     /// A complete walk that did not meet a linked variant may mean that it was deleted: its product is read.

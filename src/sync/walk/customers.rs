@@ -39,7 +39,9 @@ impl Walk<'_> {
         if store.link_by_sapo(name, LinkKind::Customer, &customer.id).await?.is_some() {
             return Ok(CustomerLink::Itself);
         }
-        let Ok(phone) = Phone::parse(customer.phone.as_deref().unwrap_or_default()) else { return Ok(CustomerLink::None) };
+        let Ok(phone) = Phone::parse(customer.phone.as_deref().unwrap_or_default()) else {
+            return Ok(CustomerLink::None);
+        };
         let others = store.links_by_key(name, LinkKind::Customer, phone.as_e164()).await?;
         Ok(if others.is_empty() { CustomerLink::None } else { CustomerLink::SamePhone })
     }

@@ -13,7 +13,7 @@ use futures::future::BoxFuture;
 use serde::{Deserialize, Serialize};
 use tokio_util::sync::CancellationToken;
 
-use super::compare::{Action, Beside, Catalogue, Finding};
+use super::compare::{Action, Beside, Catalogue, Categories, Finding};
 use crate::broker::BrokerError;
 use crate::destination::{CallError, ClientError, Item, Page};
 use crate::domain::clock::{Millis, millis, until};
@@ -114,6 +114,11 @@ pub struct Found {
 /// The stages in their order.
 pub const STAGES: [&str; 6] = ["categories", "catalogue", "products", "customers", "channel orders", "Sapo orders"];
 
+/// Where the products stand in [`STAGES`].
+const PRODUCTS: usize = 2;
+/// Where the channel's orders stand in [`STAGES`].
+const CHANNEL_ORDERS: usize = 4;
+
 /// One walk.
 pub struct Walk<'a> {
     context: &'a Context,
@@ -126,7 +131,7 @@ pub struct Walk<'a> {
     stop: CancellationToken,
     since: Option<Millis>,
     catalogue: Catalogue,
-    categories: HashMap<String, String>,
+    categories: Categories,
     beside: HashMap<String, Beside>,
     whole: bool,
 }
@@ -176,7 +181,7 @@ impl<'a> Walk<'a> {
             stop,
             since,
             catalogue: Catalogue::default(),
-            categories: HashMap::new(),
+            categories: Categories::new(),
             beside: HashMap::new(),
         })
     }
@@ -188,7 +193,8 @@ impl<'a> Walk<'a> {
     /// Walks every stage that is left; tells what was found and how many events were made.
     pub async fn walk(mut self) -> Result<(Found, Position), WalkError> {
         let settings = self.connection().settings.clone();
-        if settings.products {
+        self.go_back_to_channel_orders();
+        if settings.products && self.position.stage <= PRODUCTS {
             // The catalogue is held in memory, so it is read again after a restart.
             self.load_categories().await?;
             self.load_catalogue().await?;
@@ -207,6 +213,15 @@ impl<'a> Walk<'a> {
             self.keep().await?;
         }
         Ok((self.found, self.position))
+    }
+
+    /// The channel's orders are held in memory beside Sapo's: after a restart among the orders they are read again.
+    fn go_back_to_channel_orders(&mut self) {
+        if (CHANNEL_ORDERS..STAGES.len()).contains(&self.position.stage) {
+            self.position.stage = CHANNEL_ORDERS;
+            self.position.page = 0;
+            self.found.checked.remove("order");
+        }
     }
 
     /// The readable rows of a page; the others become rows of the report and never block their neighbours.
@@ -279,9 +294,9 @@ impl<'a> Walk<'a> {
             self.rows.clear();
             let position = serde_json::to_string(&self.position).unwrap_or_default();
             let found = serde_json::to_string(&self.found).unwrap_or_default();
-            if self.stop.is_cancelled()
-                || !store.keep_job(&self.job.id, &self.context.owner, LEASE, &position, &found).await?
-            {
+            // Stored first: what this page has made is not to be made again by whoever goes on.
+            let kept = store.keep_job(&self.job.id, &self.context.owner, LEASE, &position, &found).await?;
+            if !kept || self.stop.is_cancelled() {
                 return Err(WalkError::Stopped);
             }
             let settled: i64 = store.job_outcomes(&self.job.id).await?.iter().map(|row| row.1).sum();

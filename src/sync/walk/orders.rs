@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use super::{Mode, ORDERS_BACK, Walk, WalkError};
 use crate::destination::abaha::client::OrderQuery;
 use crate::destination::omni::client::PageQuery;
-use crate::domain::clock::millis;
+use crate::domain::clock::{Millis, millis};
 use crate::domain::event::{Kind, System};
 use crate::domain::order::{ChannelOrder, PosOrder};
 use crate::map::abaha::stage::ChannelStage;
@@ -32,6 +32,9 @@ impl Walk<'_> {
                 }
                 let link =
                     self.context.store.link_by_channel(&self.connection().name, LinkKind::Order, &order.id).await?;
+                if link.is_none() && order.pos_id.is_some() && self.is_younger(order.created_at) {
+                    continue;
+                }
                 let finding = compare::channel_order(self.connection(), &order, link.as_ref(), None);
                 let (acts, force) = (finding.action.acts(), finding.action == Action::Update);
                 self.note("order", &finding);
@@ -78,6 +81,10 @@ impl Walk<'_> {
                     self.two_marks(&order.id, &other);
                 }
                 let link = self.context.store.link_by_sapo(&self.connection().name, LinkKind::Order, &order.id).await?;
+                if link.is_none() && order.tags.contains(&self.connection().tag()) && self.is_younger(order.created_at)
+                {
+                    continue;
+                }
                 let beside = link.as_ref().and_then(|link| self.beside.get(&link.channel_id));
                 let finding = compare::pos_order(self.connection(), &order, link.is_some(), beside);
                 let (acts, force) = (finding.action.acts(), finding.action == Action::Update);
@@ -101,6 +108,11 @@ impl Walk<'_> {
                 return Ok(());
             }
         }
+    }
+
+    /// An order of our own that was made since this walk began is being linked just now. Times have whole seconds.
+    fn is_younger(&self, created_at: Option<Millis>) -> bool {
+        created_at.is_some_and(|at| at >= self.job.created_at.div_euclid(1000) * 1000)
     }
 
     fn two_marks(&mut self, one: &str, other: &str) {
