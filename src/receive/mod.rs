@@ -5,6 +5,8 @@ pub mod verify;
 
 pub use router::{Receiver, router};
 
+use std::time::Duration;
+
 use axum::Json;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
@@ -13,6 +15,10 @@ use axum::response::{IntoResponse, Response};
 pub const MAX_BODY: usize = 1024 * 1024;
 /// The most bytes of bodies held at once; beyond it senders are asked to come back.
 pub const MAX_IN_FLIGHT: usize = 64 * 1024 * 1024;
+
+/// How long a body may take to arrive (Sapo itself gives up after 5 s): a stranger who sends nothing holds no bytes of
+/// the budget for longer.
+pub const BODY_PATIENCE: Duration = Duration::from_secs(10);
 
 /// Why a webhook was not taken. Senders take 4xx as final, so a failure of ours is always 503.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use axum::Json;
 use axum::Router;
-use axum::body::{Body, Bytes};
+use axum::body::{Body, BodyDataStream, Bytes};
 use axum::extract::{Path, State};
 use axum::http::{HeaderMap, header};
 use axum::response::{IntoResponse, Response};
@@ -14,7 +14,7 @@ use futures::future::try_join_all;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::verify::{self, Claim};
-use super::{MAX_BODY, MAX_IN_FLIGHT, ReceiveError};
+use super::{BODY_PATIENCE, MAX_BODY, MAX_IN_FLIGHT, ReceiveError};
 use crate::broker::Broker;
 use crate::domain::clock::Clock;
 use crate::domain::event::{Event, System};
@@ -127,7 +127,12 @@ async fn read_body(
     let permit = Arc::clone(&receiver.budget).try_acquire_many_owned(permits).map_err(|_| ReceiveError::Busy)?;
     let mut whole = Vec::with_capacity(stated.unwrap_or(0));
     let mut stream = body.into_data_stream();
-    while let Some(part) = stream.try_next().await.map_err(|_| ReceiveError::Broken)? {
+    let deadline = tokio::time::Instant::now() + BODY_PATIENCE;
+    let next = async |stream: &mut BodyDataStream| match tokio::time::timeout_at(deadline, stream.try_next()).await {
+        Ok(part) => part.map_err(|_| ReceiveError::Broken),
+        Err(_) => Err(ReceiveError::Broken),
+    };
+    while let Some(part) = next(&mut stream).await? {
         if whole.len() + part.len() > MAX_BODY {
             return Err(ReceiveError::TooLarge);
         }

@@ -123,8 +123,9 @@ impl Store {
     /// Changes whenever a store or connection does; cheap to ask.
     pub async fn snapshot_stamp(&self) -> Result<String, StoreError> {
         let stamp: (i64, i64, i64, i64) = sqlx::query_as(
-            "select (select count(*) from stores), (select coalesce(max(updated_at), 0) from stores),
-                    (select count(*) from connections), (select coalesce(max(updated_at), 0) from connections)",
+            // Sums, for after a clock was set back the newest change may not have the latest time.
+            "select (select count(*) from stores), (select cast(coalesce(sum(updated_at), 0) as bigint) from stores),
+                    (select count(*) from connections), (select cast(coalesce(sum(updated_at), 0) as bigint) from connections)",
         )
         .fetch_one(&self.read)
         .await?;

@@ -9,6 +9,9 @@ use crate::domain::product::PosCategory;
 use crate::store::intents::{IntentKey, IntentKind, Taken};
 use crate::store::links::{Link, LinkKind};
 
+/// The ids of the channel's categories by name.
+pub type Names = HashMap<String, String>;
+
 /// The channel's category: linked, else the one of that name there, else created; renamed when renamed on Sapo.
 pub async fn ensure_category(run: &Run<'_>, category: Option<&PosCategory>) -> Result<Option<String>, Halt> {
     let Some(category) = category.filter(|category| !category.name.trim().is_empty()) else {
@@ -33,7 +36,7 @@ pub async fn ensure_category(run: &Run<'_>, category: Option<&PosCategory>) -> R
 pub async fn ensure_category_among(
     run: &Run<'_>,
     category: &PosCategory,
-    there: &HashMap<String, String>,
+    there: &Names,
 ) -> Result<Option<String>, Halt> {
     let name = category.name.trim();
     if name.is_empty() {

@@ -170,7 +170,7 @@ async fn tables(world: &World, away: bool) {
         } else {
             (name.clone(), name.trim_start_matches("away_").to_owned())
         };
-        all.push_str(&format!("alter table {from} rename to {to}; "));
+        all = all + "alter table " + &from + " rename to " + &to + "; ";
     }
     sqlx::raw_sql(sqlx::AssertSqlSafe(all + "commit")).execute(&mut connection).await.unwrap();
     connection.close().await.unwrap();

@@ -11,6 +11,7 @@ use rand::{Rng as _, SeedableRng as _};
 use sapo_sync::broker::embedded::Embedded;
 use sapo_sync::broker::{Broker, Consumer, Delivery, Depth};
 use sapo_sync::domain::event::{Event, Kind, ObjectKey, Shape, System};
+use sqlx::Connection as _;
 use tempfile::TempDir;
 
 use crate::harness::{PATIENCE, until};
@@ -368,7 +369,6 @@ async fn the_queue_file_syncs_each_commit_and_answers_nobody_before_the_commit_o
         last = broker.commits();
     }
     // The row is in the file at the moment of the answer, for others to read.
-    use sqlx::Connection as _;
     let mut reader = sqlx::SqliteConnection::connect(&format!("sqlite://{}", place.path().display())).await.unwrap();
     let (mode,): (String,) = sqlx::query_as("pragma journal_mode").fetch_one(&mut reader).await.unwrap();
     assert_eq!(mode, "wal");

@@ -190,7 +190,7 @@ pub fn decimal(text: &str) -> Decimal {
 pub async fn impatient(keeps_pos_id: bool) -> World {
     let mut setup = Setup {
         call_timeout: Duration::from_millis(400),
-        settle_after: Duration::from_millis(300),
+        settle_after: Duration::from_millis(500),
         recheck: Duration::from_secs(2),
         ..Setup::default()
     };

@@ -14,13 +14,13 @@ use crate::orders::{
 /// When the webhook of our own call comes; none: it is lost.
 const ECHOES: [Option<Timing>; 4] = [Some(Timing::Before), Some(Timing::During), Some(Timing::After), None];
 
-/// The ways in which the work is done and its answer lost. Work that comes later than the cut comes after the first
-/// look-up at the earliest and before the second at the latest.
+/// The ways in which the work is done and its answer lost. Work that is done later than the cut is done after the first
+/// look-up, mostly, and well before the second.
 fn lost_answers() -> [ApiEffect; 4] {
     [
         ApiEffect::WorkThenReset,
-        ApiEffect::WorkThenHang(Duration::from_millis(900)),
-        ApiEffect::WorkLater(Duration::from_millis(250)),
+        ApiEffect::WorkThenHang(Duration::from_millis(700)),
+        ApiEffect::WorkLater(Duration::from_millis(750)),
         ApiEffect::WrongJson,
     ]
 }

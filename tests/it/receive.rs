@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use base64::Engine as _;
-use base64::engine::general_purpose::{STANDARD, URL_SAFE};
+use base64::engine::general_purpose::STANDARD;
 use sapo_sync::broker::{Broker, BrokerError, Consumer, Depth};
 use sapo_sync::domain::event::Event;
 use sapo_sync::receive::{MAX_BODY, Receiver, router};
@@ -18,6 +18,10 @@ use crate::wire::{self, ABAHA, Answer, OMNI, SECRET, head, mac, post, raw, sign}
 /// A body of a topic that is skipped: it shows that a webhook was taken, and changes nothing.
 const HARMLESS: &[u8] = br#"{"id": 1, "tenant_id": 70001, "note": "xin ch\u00e0o"}"#;
 const TOPIC: (&str, &str) = ("x-sapo-topic", "themes/publish");
+
+type Headers<'a> = Vec<(&'a str, &'a str)>;
+/// What is wrong with it, where it goes, its headers and its body.
+type Request<'a> = (&'a str, &'a str, Headers<'a>, &'a [u8]);
 
 /// Nothing was taken: no row, nothing in the queue.
 async fn assert_nothing_was_taken(world: &World) {
@@ -44,10 +48,10 @@ async fn every_wrong_proof_and_every_unknown_source_get_the_same_401_byte_for_by
     let hex = hex::encode(mac(SECRET, HARMLESS));
     let prefixed = format!("sha256={right}");
     let unpadded = right.trim_end_matches('=').to_owned();
-    let (cut, url_safe) = (&right[..40], URL_SAFE.encode([0xff; 32]));
+    let cut = &right[..40];
     let name = "x-sapo-hmac-sha256";
     let old = "x-bizweb-hmac-sha256";
-    let cases: Vec<(&str, &str, Vec<(&str, &str)>, &[u8])> = vec![
+    let cases: Vec<Request<'_>> = vec![
         ("no signature", OMNI, vec![], HARMLESS),
         ("an empty signature", OMNI, vec![(name, "")], HARMLESS),
         ("the body written anew", OMNI, vec![(name, &right)], reserialised.as_bytes()),
@@ -58,7 +62,6 @@ async fn every_wrong_proof_and_every_unknown_source_get_the_same_401_byte_for_by
         ("a truncated MAC", OMNI, vec![(name, &half)], HARMLESS),
         ("a longer MAC", OMNI, vec![(name, &padded)], HARMLESS),
         ("without its padding", OMNI, vec![(name, &unpadded)], HARMLESS),
-        ("URL-safe base64", OMNI, vec![(name, &url_safe)], HARMLESS),
         ("with a prefix", OMNI, vec![(name, &prefixed)], HARMLESS),
         ("another secret", OMNI, vec![(name, &other)], HARMLESS),
         ("the empty secret", OMNI, vec![(name, &no_secret)], HARMLESS),
@@ -176,7 +179,7 @@ async fn every_method_configured_for_an_abaha_source_must_pass() {
     let key = ("x-abaha-key", "sandbox-abaha-key");
     let name = "x-abaha-hmac-sha256";
     // What is sent; whether it is taken with the header configured, the signature, both.
-    let table: Vec<(&str, Vec<(&str, &str)>, [bool; 3])> = vec![
+    let table: Vec<(&str, Headers<'_>, [bool; 3])> = vec![
         ("nothing", vec![], [false, false, false]),
         ("the header", vec![key], [true, false, false]),
         ("the signature", vec![(name, &right)], [false, true, false]),
@@ -307,18 +310,20 @@ async fn a_body_of_one_mebibyte_is_taken_and_one_byte_more_is_not_whatever_the_t
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn too_many_bytes_at_once_are_answered_503_and_taken_again_when_the_others_have_ended() {
+async fn too_many_bytes_at_once_are_answered_503_and_stalled_senders_do_not_hold_the_budget_for_ever() {
     let world = World::new().await;
     let base = world.url();
     let length = MAX_BODY.to_string();
     let mut held = Vec::new();
-    for _ in 0..64 {
+    // More than fit, for a probe may come between.
+    for _ in 0..80 {
         held.push(wire::open(&base, head("POST", OMNI, &[TOPIC, ("content-length", &length)]).as_bytes()).await);
     }
     let probe = async || wire::omni(&world, "themes/publish", HARMLESS).await.status;
     until("the budget of bytes is used up", async || probe().await == 503).await;
-    drop(held);
+    // They stay connected and send nothing: the receiver gives up on them.
     until("there is room again", async || probe().await == 200).await;
+    drop(held);
     world.finish(&[]).await;
 }
 

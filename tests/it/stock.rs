@@ -94,8 +94,7 @@ async fn the_stock_is_that_of_the_chosen_branch_and_else_of_the_shops_default_br
 async fn a_branch_or_a_figure_that_is_missing_means_no_push_and_never_zero() {
     let world = World::new().await;
     let omni = world.sandbox.omni();
-    type Edit = fn(&mut Value);
-    let cases: [(&str, Edit); 4] = [
+    let cases: [(&str, fn(&mut Value)); 4] = [
         ("no branch at all", |shape| shape["variants"][0]["inventories"] = json!([])),
         ("another branch alone", |shape| {
             shape["variants"][0]["inventories"].as_array_mut().unwrap().retain(|row| row["location_id"] != 58_001);

@@ -1,6 +1,6 @@
 //! Walks categories and products.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 
 use bytes::Bytes;
 
@@ -11,6 +11,7 @@ use crate::domain::event::{Kind, System};
 use crate::domain::product::{PosCategory, PosProduct};
 use crate::store::links::LinkKind;
 use crate::sync::compare::{self, Action, Compared, Finding};
+use crate::work::categories::Names;
 use crate::work::context::Halt;
 use crate::work::{categories, products};
 
@@ -40,8 +41,8 @@ impl Walk<'_> {
     }
 
     /// The channel's categories by name; the first of several with one name.
-    async fn channel_categories(&self) -> Result<HashMap<String, String>, WalkError> {
-        let mut there = HashMap::new();
+    async fn channel_categories(&self) -> Result<Names, WalkError> {
+        let mut there = Names::new();
         let mut page = 1;
         loop {
             let answer = self.calling(|| Box::pin(self.run.abaha.categories(page))).await?;
@@ -57,11 +58,7 @@ impl Walk<'_> {
     }
 
     /// Links, creates or renames one category.
-    async fn category(
-        &mut self,
-        category: &PosCategory,
-        there: &mut HashMap<String, String>,
-    ) -> Result<Finding, WalkError> {
+    async fn category(&mut self, category: &PosCategory, there: &mut Names) -> Result<Finding, WalkError> {
         let name = category.name.trim();
         let found =
             |action: Action, code, reason| Finding { action, kind: "category", object: name.to_owned(), code, reason };
