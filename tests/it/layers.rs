@@ -530,7 +530,7 @@ mod tests {
             ("destination/http.rs", "map"),
             ("receive/mod.rs", "destination"),
             ("receive/mod.rs", "console"),
-            ("sync/plan.rs", "work"),
+            ("sync/plan.rs", "receive"),
             ("console/pages.rs", "destination"),
             ("sandbox/mod.rs", "map"),
             ("config.rs", "domain"),

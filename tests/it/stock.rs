@@ -8,6 +8,9 @@ use crate::harness::{World, dong};
 
 const ALL: (bool, bool, bool) = (true, true, true);
 
+/// A change to a product's written form.
+type Edit = fn(&mut Value);
+
 #[tokio::test(flavor = "multi_thread")]
 async fn stock_is_the_branchs_figure_less_the_buffer_floored_and_never_below_zero() {
     let world = World::new().await;
@@ -94,7 +97,7 @@ async fn the_stock_is_that_of_the_chosen_branch_and_else_of_the_shops_default_br
 async fn a_branch_or_a_figure_that_is_missing_means_no_push_and_never_zero() {
     let world = World::new().await;
     let omni = world.sandbox.omni();
-    let cases: [(&str, fn(&mut Value)); 4] = [
+    let cases: [(&str, Edit); 4] = [
         ("no branch at all", |shape| shape["variants"][0]["inventories"] = json!([])),
         ("another branch alone", |shape| {
             shape["variants"][0]["inventories"].as_array_mut().unwrap().retain(|row| row["location_id"] != 58_001);

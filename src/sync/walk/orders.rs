@@ -32,10 +32,10 @@ impl Walk<'_> {
                 }
                 let link =
                     self.context.store.link_by_channel(&self.connection().name, LinkKind::Order, &order.id).await?;
-                if link.is_none() && order.pos_id.is_some() && self.is_younger(order.created_at) {
+                let finding = compare::channel_order(self.connection(), &order, link.as_ref(), None);
+                if order.pos_id.is_some() && self.is_just_made(order.created_at, &finding) {
                     continue;
                 }
-                let finding = compare::channel_order(self.connection(), &order, link.as_ref(), None);
                 let (acts, force) = (finding.action.acts(), finding.action == Action::Update);
                 self.note("order", &finding);
                 if acts {
@@ -81,12 +81,11 @@ impl Walk<'_> {
                     self.two_marks(&order.id, &other);
                 }
                 let link = self.context.store.link_by_sapo(&self.connection().name, LinkKind::Order, &order.id).await?;
-                if link.is_none() && order.tags.contains(&self.connection().tag()) && self.is_younger(order.created_at)
-                {
-                    continue;
-                }
                 let beside = link.as_ref().and_then(|link| self.beside.get(&link.channel_id));
                 let finding = compare::pos_order(self.connection(), &order, link.is_some(), beside);
+                if order.tags.contains(&self.connection().tag()) && self.is_just_made(order.created_at, &finding) {
+                    continue;
+                }
                 let (acts, force) = (finding.action.acts(), finding.action == Action::Update);
                 self.note("order", &finding);
                 if acts {
@@ -110,9 +109,11 @@ impl Walk<'_> {
         }
     }
 
-    /// An order of our own that was made since this walk began is being linked just now. Times have whole seconds.
-    fn is_younger(&self, created_at: Option<Millis>) -> bool {
+    /// An order of our own that was made since this walk began (to the second) is no finding, whether it has been
+    /// linked yet or not; a state that differs is one all the same.
+    fn is_just_made(&self, created_at: Option<Millis>, finding: &Finding) -> bool {
         created_at.is_some_and(|at| at >= self.job.created_at.div_euclid(1000) * 1000)
+            && matches!(finding.action, Action::Equal | Action::Link | Action::Create)
     }
 
     fn two_marks(&mut self, one: &str, other: &str) {
