@@ -44,10 +44,17 @@ fn main() {
 async fn measure() {
     let request = request();
     println!("machine: {} processors, {}", std::thread::available_parallelism().map_or(0, usize::from), processor());
-    println!("body: {} bytes, signed; {} s for each figure; client and server share the processors\n", BODY.len(), SPAN.as_secs());
+    println!(
+        "body: {} bytes, signed; {} s for each figure; client and server share the processors\n",
+        BODY.len(),
+        SPAN.as_secs()
+    );
     let single = single_inserts().await;
     println!("plain SQLite, one insert and one fsync at a time: {single:.0} rows/s\n");
-    println!("{:>12} {:>14} {:>9} {:>9} {:>16} {:>14} {:>9}", "connections", "webhooks/s", "p50 ms", "p99 ms", "webhooks/commit", "keeps nothing/s", "ratio");
+    println!(
+        "{:>12} {:>14} {:>9} {:>9} {:>16} {:>14} {:>9}",
+        "connections", "webhooks/s", "p50 ms", "p99 ms", "webhooks/commit", "keeps nothing/s", "ratio"
+    );
     for connections in CONNECTIONS {
         let (ours, commits) = run("receive", &request, connections).await;
         let (bare, _) = run("bare", &request, connections).await;
@@ -119,7 +126,10 @@ async fn run(what: &str, request: &[u8], connections: usize) -> (Figures, i64) {
 
 async fn commits(address: SocketAddr) -> i64 {
     let mut stream = TcpStream::connect(address).await.unwrap();
-    stream.write_all(b"POST /commits HTTP/1.1\r\nhost: localhost\r\ncontent-length: 0\r\nconnection: close\r\n\r\n").await.unwrap();
+    stream
+        .write_all(b"POST /commits HTTP/1.1\r\nhost: localhost\r\ncontent-length: 0\r\nconnection: close\r\n\r\n")
+        .await
+        .unwrap();
     let mut answer = String::new();
     stream.read_to_string(&mut answer).await.unwrap();
     answer.rsplit("\r\n").next().and_then(|text| text.parse().ok()).unwrap_or(0)
@@ -170,7 +180,12 @@ async fn serve(what: &str, folder: &Path) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     println!("{}", listener.local_addr().unwrap());
     let router = if what == "bare" {
-        Router::new().route("/webhooks/omni/{name}", post(async |_body: Bytes| "{\"id\":\"00000000-0000-0000-0000-000000000000\"}")).route("/commits", post(async || "0"))
+        Router::new()
+            .route(
+                "/webhooks/omni/{name}",
+                post(async |_body: Bytes| "{\"id\":\"00000000-0000-0000-0000-000000000000\"}"),
+            )
+            .route("/commits", post(async || "0"))
     } else {
         let store = connected_store(folder).await;
         let broker = Embedded::open(&folder.join("queue.db")).await.unwrap();
@@ -185,16 +200,24 @@ async fn serve(what: &str, folder: &Path) {
             }),
         )
     };
-    let listener = axum::serve::ListenerExt::tap_io(listener, |stream: &mut TcpStream| stream.set_nodelay(true).unwrap());
+    let listener =
+        axum::serve::ListenerExt::tap_io(listener, |stream: &mut TcpStream| stream.set_nodelay(true).unwrap());
     axum::serve(listener, router).await.unwrap();
 }
 
 async fn connected_store(folder: &Path) -> Store {
     let cipher = Cipher::from_key_or_file(None, &folder.join("master.key")).unwrap();
-    let store = Store::open(&format!("sqlite://{}", folder.join("state.db").display()), cipher, Clock::system()).await.unwrap();
+    let store =
+        Store::open(&format!("sqlite://{}", folder.join("state.db").display()), cipher, Clock::system()).await.unwrap();
     let parsed = file::parse(&connections_file(), folder).unwrap();
-    let limits = sapo_sync::destination::Limits::new(Clock::system(), sapo_sync::destination::Rate::SAPO, sapo_sync::destination::Rate::ABAHA);
-    let http = sapo_sync::destination::Http::new(sapo_sync::destination::HttpSettings::default(), limits, Clock::system()).unwrap();
+    let limits = sapo_sync::destination::Limits::new(
+        Clock::system(),
+        sapo_sync::destination::Rate::SAPO,
+        sapo_sync::destination::Rate::ABAHA,
+    );
+    let http =
+        sapo_sync::destination::Http::new(sapo_sync::destination::HttpSettings::default(), limits, Clock::system())
+            .unwrap();
     apply(&store, &http, &parsed, false, true, "bench").await.unwrap();
     store
 }
@@ -221,7 +244,11 @@ async fn single_inserts() -> f64 {
     let start = Instant::now();
     let mut rows = 0_u32;
     while start.elapsed() < SPAN / 2 {
-        sqlx::query("insert into queue (body) values ($1)").bind(body.as_bytes()).execute(&mut connection).await.unwrap();
+        sqlx::query("insert into queue (body) values ($1)")
+            .bind(body.as_bytes())
+            .execute(&mut connection)
+            .await
+            .unwrap();
         rows += 1;
     }
     f64::from(rows) / start.elapsed().as_secs_f64()
@@ -250,7 +277,11 @@ async fn memory(request: &[u8]) {
     tokio::time::sleep(Duration::from_secs(2)).await;
     let idle = resident(&server, "VmRSS");
     let figures = load(address, request, 64, SPAN).await;
-    println!("up: idle {idle} MB resident; {} MB at the most while {:.0} webhooks/s were taken and worked on", resident(&server, "VmHWM"), figures.rate());
+    println!(
+        "up: idle {idle} MB resident; {} MB at the most while {:.0} webhooks/s were taken and worked on",
+        resident(&server, "VmHWM"),
+        figures.rate()
+    );
     println!("binary: {} MB", std::fs::metadata(env!("CARGO_BIN_EXE_sapo-sync")).unwrap().len() / 1_000_000);
     server.kill().unwrap();
     server.wait().unwrap();
@@ -265,5 +296,7 @@ fn resident(server: &Child, field: &str) -> u64 {
 
 fn processor() -> String {
     let info = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
-    info.lines().find_map(|line| line.strip_prefix("model name")).map_or_else(|| "unknown".to_owned(), |rest| rest.trim_start_matches([' ', '\t', ':']).to_owned())
+    info.lines()
+        .find_map(|line| line.strip_prefix("model name"))
+        .map_or_else(|| "unknown".to_owned(), |rest| rest.trim_start_matches([' ', '\t', ':']).to_owned())
 }

@@ -51,7 +51,8 @@ impl Killable {
 
     /// Starts the program; `crash_at` names the step at which it kills itself.
     async fn start(&mut self, crash_at: Option<&str>) {
-        let schedule: Vec<String> = self.config.retry.schedule.iter().map(|wait| format!("{}ms", wait.as_millis())).collect();
+        let schedule: Vec<String> =
+            self.config.retry.schedule.iter().map(|wait| format!("{}ms", wait.as_millis())).collect();
         let mut command = Command::new(env!("CARGO_BIN_EXE_sapo-sync"));
         command
             .arg("up")
@@ -119,16 +120,41 @@ impl Killable {
 
     /// Rows of the queue file: events, dead letters.
     async fn queue(&self) -> (i64, i64) {
-        let options = sqlx::sqlite::SqliteConnectOptions::new().filename(self.dir.path().join("queue.db")).busy_timeout(Duration::from_secs(5));
+        let options = sqlx::sqlite::SqliteConnectOptions::new()
+            .filename(self.dir.path().join("queue.db"))
+            .busy_timeout(Duration::from_secs(5));
         let mut connection = sqlx::SqliteConnection::connect_with(&options).await.unwrap();
-        sqlx::query_as("select (select count(*) from queue), (select count(*) from dead)").fetch_one(&mut connection).await.unwrap()
+        sqlx::query_as("select (select count(*) from queue), (select count(*) from dead)")
+            .fetch_one(&mut connection)
+            .await
+            .unwrap()
     }
 
     /// What the shop and the site hold in the end.
     async fn verdict(&self) -> serde_json::Value {
         let letters = self.store.list_letters(&DeadFilter { limit: 100, ..DeadFilter::default() }).await.unwrap();
-        let omni: Vec<_> = self.sandbox.omni().orders().into_iter().map(|order| json!([order["status"], order["total"], order["payment_status"], order["prepayments"].as_array().map(Vec::len), order["reference_number"].is_null()])).collect();
-        let abaha: Vec<_> = self.sandbox.abaha().orders().into_iter().map(|order| json!([order["status"], order["pos_id"].is_null(), order["tel"]])).collect();
+        let omni: Vec<_> = self
+            .sandbox
+            .omni()
+            .orders()
+            .into_iter()
+            .map(|order| {
+                json!([
+                    order["status"],
+                    order["total"],
+                    order["payment_status"],
+                    order["prepayments"].as_array().map(Vec::len),
+                    order["reference_number"].is_null()
+                ])
+            })
+            .collect();
+        let abaha: Vec<_> = self
+            .sandbox
+            .abaha()
+            .orders()
+            .into_iter()
+            .map(|order| json!([order["status"], order["pos_id"].is_null(), order["tel"]]))
+            .collect();
         json!({
             "omni": omni,
             "abaha": abaha,
@@ -158,7 +184,13 @@ enum Story {
 impl Story {
     async fn begin(self, world: &mut Killable) {
         world.start(None).await;
-        world.sandbox.omni().add_product(&json!({"name": "Áo thun", "variants": [{"sku": "AT-S", "retail": 120_000, "stock": {"58001": 10}}]})).unwrap();
+        world
+            .sandbox
+            .omni()
+            .add_product(
+                &json!({"name": "Áo thun", "variants": [{"sku": "AT-S", "retail": 120_000, "stock": {"58001": 10}}]}),
+            )
+            .unwrap();
         assert!(!world.died_or_quiet().await);
         world.kill();
         if matches!(self, Self::FromSapo) {
@@ -188,7 +220,11 @@ impl Story {
                 world
                     .sandbox
                     .omni()
-                    .place_order(PlaceOrder { customer_id: Some(customer), lines: vec![(variant, Decimal::ONE, dong(350_000))], ..PlaceOrder::default() })
+                    .place_order(PlaceOrder {
+                        customer_id: Some(customer),
+                        lines: vec![(variant, Decimal::ONE, dong(350_000))],
+                        ..PlaceOrder::default()
+                    })
                     .unwrap()
             }
         }
@@ -283,7 +319,18 @@ async fn an_order_of_abaha_is_made_once_wherever_the_process_is_killed() {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_order_of_sapo_is_made_once_wherever_the_process_is_killed() {
     let reached = every_point(Story::FromSapo).await;
-    for name in ["published", "taken", "intent_written", "sent", "before_link", "link_written", "order_answered", "before_commit", "committed", "status_set"] {
+    for name in [
+        "published",
+        "taken",
+        "intent_written",
+        "sent",
+        "before_link",
+        "link_written",
+        "order_answered",
+        "before_commit",
+        "committed",
+        "status_set",
+    ] {
         assert!(reached.iter().any(|seen| seen == name), "{name} was never reached: {reached:?}");
     }
 }
@@ -291,7 +338,13 @@ async fn an_order_of_sapo_is_made_once_wherever_the_process_is_killed() {
 /// Kills the process from outside, at the moment at which an API has got, done or answered a call.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_order_is_made_once_when_the_process_is_killed_in_the_middle_of_a_call() {
-    for (story, api, path) in [(Story::FromAbaha, Api::Omni, "orders"), (Story::FromAbaha, Api::Omni, "customers"), (Story::FromSapo, Api::Abaha, "order/create"), (Story::FromSapo, Api::Abaha, "customer/create"), (Story::FromSapo, Api::Abaha, "product/create")] {
+    for (story, api, path) in [
+        (Story::FromAbaha, Api::Omni, "orders"),
+        (Story::FromAbaha, Api::Omni, "customers"),
+        (Story::FromSapo, Api::Abaha, "order/create"),
+        (Story::FromSapo, Api::Abaha, "customer/create"),
+        (Story::FromSapo, Api::Abaha, "product/create"),
+    ] {
         let expected = run(story, None, false).await.unwrap();
         for phase in [Phase::Received, Phase::WorkDone, Phase::Answered] {
             let mut world = Killable::new().await;

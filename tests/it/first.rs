@@ -9,7 +9,13 @@ use crate::harness::{World, dong};
 #[tokio::test(flavor = "multi_thread")]
 async fn a_product_and_an_order_each_way_reach_the_other_side() {
     let world = World::new().await;
-    let product = world.sandbox.omni().add_product(&json!({"name": "Áo thun", "variants": [{"sku": "AT-S", "retail": 120_000, "stock": {"58001": 10}}]})).unwrap();
+    let product = world
+        .sandbox
+        .omni()
+        .add_product(
+            &json!({"name": "Áo thun", "variants": [{"sku": "AT-S", "retail": 120_000, "stock": {"58001": 10}}]}),
+        )
+        .unwrap();
     world.quiet().await;
     println!("{:#?}", world.events().await);
     assert_eq!(world.outcome(product).await, ("done".into(), "created".into()));
@@ -20,7 +26,13 @@ async fn a_product_and_an_order_each_way_reach_the_other_side() {
     let order = world
         .sandbox
         .abaha()
-        .place_order(&PlaceAbahaOrder { tel: "0912000001".into(), name: "Trần Thị Mẫu".into(), lines: vec![("AT-S".into(), Decimal::TWO, dong(120_000))], paid: true, ..PlaceAbahaOrder::default() })
+        .place_order(&PlaceAbahaOrder {
+            tel: "0912000001".into(),
+            name: "Trần Thị Mẫu".into(),
+            lines: vec![("AT-S".into(), Decimal::TWO, dong(120_000))],
+            paid: true,
+            ..PlaceAbahaOrder::default()
+        })
         .unwrap();
     world.quiet().await;
     let code = world.sandbox.abaha().order(order).unwrap()["cart_code"].as_str().unwrap().to_owned();
@@ -34,7 +46,11 @@ async fn a_product_and_an_order_each_way_reach_the_other_side() {
     let pos = world
         .sandbox
         .omni()
-        .place_order(PlaceOrder { customer_id: Some(customer), lines: vec![(variant, Decimal::ONE, dong(120_000))], ..PlaceOrder::default() })
+        .place_order(PlaceOrder {
+            customer_id: Some(customer),
+            lines: vec![(variant, Decimal::ONE, dong(120_000))],
+            ..PlaceOrder::default()
+        })
         .unwrap();
     world.quiet().await;
     assert_eq!(world.sandbox.abaha().orders_by_pos_id(pos).len(), 1, "{:#?}", world.events_of(pos).await);

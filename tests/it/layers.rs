@@ -51,17 +51,9 @@ fn no_module_crosses_its_lines() {
     rust_files(&root, "", &mut files);
     assert!(!files.is_empty(), "no Rust file below {}", root.display());
     files.sort();
-    let crossings: Vec<String> = files
-        .iter()
-        .flat_map(|(path, text)| check(path, text))
-        .map(|violation| violation.to_string())
-        .collect();
-    assert!(
-        crossings.is_empty(),
-        "{} lines cross a rule:\n{}",
-        crossings.len(),
-        crossings.join("\n")
-    );
+    let crossings: Vec<String> =
+        files.iter().flat_map(|(path, text)| check(path, text)).map(|violation| violation.to_string()).collect();
+    assert!(crossings.is_empty(), "{} lines cross a rule:\n{}", crossings.len(), crossings.join("\n"));
 }
 
 /// Collects every Rust file with its path below `src/`.
@@ -97,14 +89,7 @@ fn check(path: &str, text: &str) -> Vec<Violation> {
     }
     found.sort();
     found.dedup();
-    found
-        .into_iter()
-        .map(|(line, rule)| Violation {
-            file: path.to_owned(),
-            line,
-            rule,
-        })
-        .collect()
+    found.into_iter().map(|(line, rule)| Violation { file: path.to_owned(), line, rule }).collect()
 }
 
 /// The rule that an import of another top-level module crosses.
@@ -118,33 +103,23 @@ fn crossing(path: &str, segments: &[String]) -> Option<String> {
         return None;
     }
     let Some((_, allowed)) = TABLE.iter().find(|(name, _)| *name == from) else {
-        return Some(format!(
-            "module `{from}` has no row in the import table; give it one"
-        ));
+        return Some(format!("module `{from}` has no row in the import table; give it one"));
     };
     let shared = SHARED.contains(&to) && from != "domain" && !SHARED.contains(&from);
     if shared || allowed.contains(&to) {
         return None;
     }
-    let may = if allowed.is_empty() {
-        "no other module".to_owned()
-    } else {
-        format!("only {}", allowed.join(", "))
-    };
+    let may = if allowed.is_empty() { "no other module".to_owned() } else { format!("only {}", allowed.join(", ")) };
     Some(format!("`{from}` uses `{to}`; it may use {may}"))
 }
 
 /// The rule that a name crosses where only one place may use it.
 fn reserved(path: &str, segments: &[String]) -> Option<String> {
-    let has = |first: &str, second: &str| {
-        segments
-            .windows(2)
-            .any(|pair| pair[0] == first && pair[1] == second)
-    };
+    let has = |first: &str, second: &str| segments.windows(2).any(|pair| pair[0] == first && pair[1] == second);
     let sql = segments.first().is_some_and(|first| first == "sqlx")
-        && segments.get(1).is_some_and(|name| {
-            name.starts_with("query") || ["QueryBuilder", "raw_sql", "*"].contains(&name.as_str())
-        });
+        && segments
+            .get(1)
+            .is_some_and(|name| name.starts_with("query") || ["QueryBuilder", "raw_sql", "*"].contains(&name.as_str()));
     if sql && !(top_level(path) == "store" || path.starts_with("broker/embedded")) {
         return Some("only `store` and the embedded broker's queue file have SQL".to_owned());
     }
@@ -154,12 +129,13 @@ fn reserved(path: &str, segments: &[String]) -> Option<String> {
     }
     if (has("SystemTime", "now") || has("Timestamp", "now")) && !["domain/clock.rs", "sandbox/clock.rs"].contains(&path)
     {
-        return Some("only `domain::clock` reads the time (and the sandbox's own clock: its shops are other machines)".to_owned());
+        return Some(
+            "only `domain::clock` reads the time (and the sandbox's own clock: its shops are other machines)"
+                .to_owned(),
+        );
     }
     let client = segments[0] == "reqwest"
-        && segments
-            .get(1)
-            .is_some_and(|name| ["Client", "ClientBuilder", "*"].contains(&name.as_str()));
+        && segments.get(1).is_some_and(|name| ["Client", "ClientBuilder", "*"].contains(&name.as_str()));
     if client && !(path == "destination/http.rs" || top_level(path) == "sandbox") {
         return Some("only `destination::http` and the sandbox send over HTTP".to_owned());
     }
@@ -205,21 +181,14 @@ fn code(text: &str) -> String {
 fn literal_or_comment(chars: &[char], at: usize) -> usize {
     let peek = |ahead: usize| chars.get(at + ahead).copied().unwrap_or('\0');
     match (chars[at], peek(1)) {
-        ('/', '/') => chars[at..]
-            .iter()
-            .position(|c| *c == '\n')
-            .map_or(chars.len(), |length| at + length),
+        ('/', '/') => chars[at..].iter().position(|c| *c == '\n').map_or(chars.len(), |length| at + length),
         ('/', '*') => end_of_block_comment(chars, at),
         ('"', _) => end_of_quoted(chars, at, '"'),
         ('\'', '\\') => end_of_quoted(chars, at, '\''),
         ('\'', _) if peek(2) == '\'' => at + 3,
         ('r', '"' | '#') if at == 0 || !is_word(chars[at - 1]) || "bc".contains(chars[at - 1]) => {
             let hashes = chars[at + 1..].iter().take_while(|c| **c == '#').count();
-            if peek(1 + hashes) == '"' {
-                end_of_raw(chars, at + 2 + hashes, hashes)
-            } else {
-                at
-            }
+            if peek(1 + hashes) == '"' { end_of_raw(chars, at + 2 + hashes, hashes) } else { at }
         }
         _ => at,
     }
@@ -262,9 +231,7 @@ fn end_of_quoted(chars: &[char], start: usize, quote: char) -> usize {
 /// The end of a raw literal: a quote and as many hashes as it began with.
 fn end_of_raw(chars: &[char], start: usize, hashes: usize) -> usize {
     (start..chars.len())
-        .find(|at| {
-            chars[*at] == '"' && chars[at + 1..].iter().take(hashes).filter(|c| **c == '#').count() == hashes
-        })
+        .find(|at| chars[*at] == '"' && chars[at + 1..].iter().take(hashes).filter(|c| **c == '#').count() == hashes)
         .map_or(chars.len(), |quote| quote + 1 + hashes)
 }
 
@@ -298,10 +265,7 @@ fn tokens(code: &str) -> Vec<Token> {
                 first.len_utf8()
             };
             let (token, after) = rest.split_at(length);
-            tokens.push(Token {
-                text: token.to_owned(),
-                line: line + 1,
-            });
+            tokens.push(Token { text: token.to_owned(), line: line + 1 });
             rest = after.trim_start();
         }
     }
@@ -341,20 +305,8 @@ fn paths(tokens: &[Token], module: &[String]) -> Vec<Used> {
         }
         let continues = at > 1 && text(at - 1) == "::" && (tokens[at - 2].is_word() || text(at - 2) == ">");
         if tokens[at].is_word() && text(at + 1) == "::" && !continues {
-            let here = module
-                .iter()
-                .chain(inside.iter().map(|(name, _)| name))
-                .cloned()
-                .collect();
-            at = tree(
-                tokens,
-                at,
-                &Place {
-                    here,
-                    path: Vec::new(),
-                },
-                &mut found,
-            );
+            let here = module.iter().chain(inside.iter().map(|(name, _)| name)).cloned().collect();
+            at = tree(tokens, at, &Place { here, path: Vec::new() }, &mut found);
         } else {
             at += 1;
         }
@@ -377,16 +329,9 @@ fn tree(tokens: &[Token], start: usize, place: &Place, found: &mut Vec<Used>) ->
         if text(at) == "{" {
             at += 1;
             while at < tokens.len() && text(at) != "}" {
-                let inner = Place {
-                    here: place.here.clone(),
-                    path: segments.clone(),
-                };
+                let inner = Place { here: place.here.clone(), path: segments.clone() };
                 // A group holds paths, commas and `as` names; whatever else stands there is stepped over.
-                at = if tokens[at].is_word() || text(at) == "*" {
-                    tree(tokens, at, &inner, found)
-                } else {
-                    at + 1
-                };
+                at = if tokens[at].is_word() || text(at) == "*" { tree(tokens, at, &inner, found) } else { at + 1 };
                 if text(at) == "as" {
                     at += 2;
                 }
@@ -397,9 +342,7 @@ fn tree(tokens: &[Token], start: usize, place: &Place, found: &mut Vec<Used>) ->
         let line = tokens[at].line;
         at += 1;
         let goes_on = text(at) == "::"
-            && tokens
-                .get(at + 1)
-                .is_some_and(|next| next.is_word() || ["{", "*"].contains(&next.text.as_str()));
+            && tokens.get(at + 1).is_some_and(|next| next.is_word() || ["{", "*"].contains(&next.text.as_str()));
         if !goes_on {
             found.push(Used { segments, line });
             return at;
@@ -433,30 +376,21 @@ mod tests {
 
     /// The lines and rules that a file crosses, as `line: rule`.
     fn crossings(path: &str, text: &str) -> Vec<String> {
-        check(path, text)
-            .iter()
-            .map(|found| format!("{}: {}", found.line, found.rule))
-            .collect()
+        check(path, text).iter().map(|found| format!("{}: {}", found.line, found.rule)).collect()
     }
 
     #[test]
     fn a_crossing_names_file_line_and_rule() {
         let found = check("receive/router.rs", "use std::fmt;\n\nuse crate::work::Window;\n");
         let shown: Vec<String> = found.iter().map(ToString::to_string).collect();
-        assert_eq!(
-            shown,
-            ["src/receive/router.rs:3: `receive` uses `work`; it may use only domain, broker, store"]
-        );
+        assert_eq!(shown, ["src/receive/router.rs:3: `receive` uses `work`; it may use only domain, broker, store"]);
     }
 
     #[test]
     fn every_way_to_write_an_import_is_seen() {
         let ways = [
             ("work/process.rs", "use crate::console::pages;"),
-            (
-                "work/process.rs",
-                "use crate::{domain::Sku, console::{pages, auth as a}};",
-            ),
+            ("work/process.rs", "use crate::{domain::Sku, console::{pages, auth as a}};"),
             ("work/process.rs", "use crate::{\n    domain,\n    console,\n};"),
             ("work/process.rs", "fn f() { crate::console::show() }"),
             ("work/process.rs", "use super::super::console;"),
@@ -479,22 +413,10 @@ mod tests {
     #[test]
     fn what_stays_inside_the_table_is_silent() {
         let fine = [
-            (
-                "work/process.rs",
-                "use crate::{domain::Sku, map, broker, destination::{self, Call}, store::links};",
-            ),
-            (
-                "work/process.rs",
-                "use crate::work::settle; use super::window; use self::inner::X;",
-            ),
-            (
-                "work/process.rs",
-                "mod tests { use super::*; use super::super::settle; }",
-            ),
-            (
-                "work/process.rs",
-                "use crate::observe; use crate::config::Settings; use crate::shutdown;",
-            ),
+            ("work/process.rs", "use crate::{domain::Sku, map, broker, destination::{self, Call}, store::links};"),
+            ("work/process.rs", "use crate::work::settle; use super::window; use self::inner::X;"),
+            ("work/process.rs", "mod tests { use super::*; use super::super::settle; }"),
+            ("work/process.rs", "use crate::observe; use crate::config::Settings; use crate::shutdown;"),
             (
                 "work/process.rs",
                 "// use crate::console;\n/* crate::receive::x /* nested */ */ const A: &str = \"crate::console::x\";",
@@ -503,10 +425,7 @@ mod tests {
                 "work/process.rs",
                 "const B: &str = r#\"\"crate::console::x\"#; const C: char = '\"'; const D: char = '\\'';",
             ),
-            (
-                "work/process.rs",
-                "pub(crate) fn f<'a>(x: &'a str) -> &'a str { x }",
-            ),
+            ("work/process.rs", "pub(crate) fn f<'a>(x: &'a str) -> &'a str { x }"),
             ("sync/import.rs", "use crate::{map, broker};"),
             ("console/mod.rs", "use crate::sync::plan;"),
             ("app.rs", "use crate::{receive, work, console, sandbox};"),
@@ -540,11 +459,7 @@ mod tests {
             ("newcomer/mod.rs", "domain"),
         ];
         for (path, to) in crossing {
-            assert_eq!(
-                crossings(path, &format!("use crate::{to};")).len(),
-                1,
-                "{path} uses {to}"
-            );
+            assert_eq!(crossings(path, &format!("use crate::{to};")).len(), 1, "{path} uses {to}");
         }
     }
 
@@ -552,47 +467,27 @@ mod tests {
     fn what_only_one_place_may_do_is_refused_elsewhere() {
         let reserved = [
             ("sqlx::query(\"select 1\")", "sync/plan.rs", "store/links.rs"),
-            (
-                "use sqlx::{query_as, Row};",
-                "broker/rabbitmq.rs",
-                "broker/embedded/file.rs",
-            ),
+            ("use sqlx::{query_as, Row};", "broker/rabbitmq.rs", "broker/embedded/file.rs"),
             ("use sqlx::QueryBuilder;", "app.rs", "broker/embedded.rs"),
             ("let x = std::env::var(name);", "cli/mod.rs", "config.rs"),
             ("use std::{env, fmt};", "app.rs", "config/mod.rs"),
             ("SystemTime::now()", "work/mod.rs", "domain/clock.rs"),
             ("jiff::Timestamp::now()", "domain/time.rs", "domain/clock.rs"),
-            (
-                "use reqwest::{Client, Url};",
-                "destination/omni/client.rs",
-                "destination/http.rs",
-            ),
+            ("use reqwest::{Client, Url};", "destination/omni/client.rs", "destination/http.rs"),
             ("reqwest::Client::new()", "cli/mod.rs", "sandbox/webhooks.rs"),
         ];
         for (text, elsewhere, at_home) in reserved {
             assert_eq!(crossings(elsewhere, text).len(), 1, "{elsewhere}: {text}");
             assert_eq!(crossings(at_home, text), [""; 0], "{at_home}: {text}");
         }
-        assert_eq!(
-            crossings(
-                "work/mod.rs",
-                "Instant::now(); env!(\"X\"); sqlx::Error::RowNotFound;"
-            ),
-            [""; 0]
-        );
+        assert_eq!(crossings("work/mod.rs", "Instant::now(); env!(\"X\"); sqlx::Error::RowNotFound;"), [""; 0]);
     }
 
     #[test]
     fn unfinished_work_and_long_files_are_refused() {
-        assert_eq!(
-            crossings("work/mod.rs", "\nfn f() { todo!() }"),
-            ["2: `todo!` is unfinished work"]
-        );
+        assert_eq!(crossings("work/mod.rs", "\nfn f() { todo!() }"), ["2: `todo!` is unfinished work"]);
         assert_eq!(crossings("app.rs", "unimplemented!(\"x\"); dbg!(1);").len(), 2);
         assert_eq!(crossings("app.rs", &"\n".repeat(600)), [""; 0]);
-        assert_eq!(
-            crossings("app.rs", &"\n".repeat(601)),
-            ["601: 601 lines; no file has over 600"]
-        );
+        assert_eq!(crossings("app.rs", &"\n".repeat(601)), ["601: 601 lines; no file has over 600"]);
     }
 }

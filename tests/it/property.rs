@@ -22,11 +22,20 @@ enum Operation {
     Stock(usize, i16),
     Rename(usize),
     Active(usize, bool),
-    OrderOnAbaha { product: usize, quantity: u8, person: u8, paid: bool },
+    OrderOnAbaha {
+        product: usize,
+        quantity: u8,
+        person: u8,
+        paid: bool,
+    },
     PayOnAbaha(usize),
     CancelOnAbaha(usize),
     SendAgain(usize),
-    OrderOnSapo { product: usize, quantity: u8, person: u8 },
+    OrderOnSapo {
+        product: usize,
+        quantity: u8,
+        person: u8,
+    },
     CancelOnSapo(usize),
     /// Cancels on Sapo what was made there for an order of Abaha, if it is there by then.
     CancelMade(usize),
@@ -91,7 +100,9 @@ impl Model {
             let id = world
                 .sandbox
                 .omni()
-                .add_product(&json!({"name": name, "variants": [{"sku": sku, "retail": 10_000, "stock": {"58001": 5}}]}))
+                .add_product(
+                    &json!({"name": name, "variants": [{"sku": sku, "retail": 10_000, "stock": {"58001": 5}}]}),
+                )
                 .unwrap();
             let variant = world.sandbox.omni().variant_by_sku(&sku).unwrap();
             model.products.push(Product { id, variant, sku, name, price: Some(10_000), halves: 10, active: true });
@@ -135,7 +146,12 @@ impl Model {
                 };
                 // A product that was never shown there cannot be ordered there.
                 if let Ok(id) = abaha.place_order(&order) {
-                    self.abaha.push(Placed { id, total: 25_000 * i64::from(quantity) + 15_000, paid, cancelled: false });
+                    self.abaha.push(Placed {
+                        id,
+                        total: 25_000 * i64::from(quantity) + 15_000,
+                        paid,
+                        cancelled: false,
+                    });
                 }
             }
             Operation::PayOnAbaha(n) => {
@@ -158,9 +174,14 @@ impl Model {
                 }
             }
             Operation::OrderOnSapo { product, quantity, person } => {
-                let customer = *self.people.entry(person).or_insert_with(|| omni.add_customer(&format!("Khách {person}"), Some(&phone(person))));
+                let customer = *self
+                    .people
+                    .entry(person)
+                    .or_insert_with(|| omni.add_customer(&format!("Khách {person}"), Some(&phone(person))));
                 let lines = vec![(self.products[product].variant, Decimal::from(quantity), dong(30_000))];
-                let id = omni.place_order(PlaceOrder { customer_id: Some(customer), lines, ..PlaceOrder::default() }).unwrap();
+                let id = omni
+                    .place_order(PlaceOrder { customer_id: Some(customer), lines, ..PlaceOrder::default() })
+                    .unwrap();
                 self.sapo.push(Placed { id, total: 30_000 * i64::from(quantity), paid: false, cancelled: false });
             }
             Operation::CancelOnSapo(n) => {
@@ -199,8 +220,16 @@ impl Model {
         let (omni, abaha) = (world.sandbox.omni(), world.sandbox.abaha());
         for product in &self.products {
             let there = abaha.product_by_code(&product.sku);
-            let expected = json!([product.name, product.price, product.price, i64::from(product.halves).max(0) / 2, i64::from(product.active)]);
-            let [one] = there.as_slice() else { return Err(format!("{} is on Abaha {} times", product.sku, there.len())) };
+            let expected = json!([
+                product.name,
+                product.price,
+                product.price,
+                i64::from(product.halves).max(0) / 2,
+                i64::from(product.active)
+            ]);
+            let [one] = there.as_slice() else {
+                return Err(format!("{} is on Abaha {} times", product.sku, there.len()));
+            };
             let found = json!([one["name"], one["price"], one["price_sale"], one["quantity"], one["status"]]);
             if found != expected {
                 return Err(format!("{}: {found}, expected {expected}", product.sku));
@@ -216,13 +245,20 @@ impl Model {
                 [] if order.cancelled => {}
                 [one] if order.cancelled && one["status"] == "cancelled" && there["status"] == 0 => {}
                 [one] if !order.cancelled && one["status"] == "draft" && one["total"] == order.total => {
-                    let paid = one["prepayments"].as_array().map_or(0, |rows| rows.iter().filter_map(|row| row["amount"].as_i64()).sum());
+                    let paid = one["prepayments"]
+                        .as_array()
+                        .map_or(0, |rows| rows.iter().filter_map(|row| row["amount"].as_i64()).sum());
                     let expected = if order.paid { order.total } else { 0 };
                     if paid != expected {
                         return Err(format!("order {}: {paid} paid, expected {expected}", order.id));
                     }
                 }
-                other => return Err(format!("Abaha order {} (cancelled: {}): {other:#?}, there {there:#?}", order.id, order.cancelled)),
+                other => {
+                    return Err(format!(
+                        "Abaha order {} (cancelled: {}): {other:#?}, there {there:#?}",
+                        order.id, order.cancelled
+                    ));
+                }
             }
         }
         if omni.orders().len() != self.sapo.len() + made {
@@ -268,7 +304,7 @@ fn in_a_world(test: impl AsyncFnOnce(&World) -> Result<(), String>) -> Result<()
     runtime.block_on(async {
         let mut setup = Setup::default();
         setup.sandbox.abaha_secret = Some("site-secret".to_owned());
-        setup.extra = "webhook_secret = [\"site-secret\"]".to_owned();
+        "webhook_secret = [\"site-secret\"]".clone_into(&mut setup.extra);
         let world = World::with(setup).await;
         let result = test(&world).await;
         match &result {
