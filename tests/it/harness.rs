@@ -25,7 +25,7 @@ pub const CONNECTION: &str = "mau-abaha";
 pub const BRANCH: u64 = 58_001;
 
 /// How long a test waits for something before it gives up; nothing asserts a time.
-pub const PATIENCE: Duration = Duration::from_secs(30);
+pub const PATIENCE: Duration = Duration::from_mins(2);
 
 /// How a world is set up.
 pub struct Setup {
