@@ -99,6 +99,11 @@ impl Link {
         self.reason = Some(reason.into());
     }
 
+    /// Whether its Sapo object was deleted: such a link no longer holds the channel's object.
+    pub fn is_deleted(&self) -> bool {
+        self.code.as_deref() == Some("deleted")
+    }
+
     /// Puts it in good order.
     pub fn mend(&mut self) {
         LinkState::Linked.as_str().clone_into(&mut self.state);
@@ -186,10 +191,19 @@ impl Store {
         Ok(query.bind(connection).bind(kind.as_str()).bind(after).bind(limit).fetch_all(&self.read).await?)
     }
 
-    /// Writes a link, new or changed. A channel object that is linked to another Sapo object already is refused. What
+    /// Writes a link, new or changed; that of a deleted product gives way to the one that came in its place.
+    ///
+    /// A channel object that is linked to another Sapo object already is refused. What
     /// is known of an order's states and total is not forgotten by a writer that does not know it (our own echo).
     pub async fn put_link(&self, tx: &mut Tx, link: &Link) -> Result<(), StoreError> {
         let now = self.clock.now();
+        sqlx::query("delete from links where connection = $1 and kind = $2 and channel_id = $3 and sapo_id <> $4 and kind = 'product' and code = 'deleted'")
+            .bind(&link.connection)
+            .bind(&link.kind)
+            .bind(&link.channel_id)
+            .bind(&link.sapo_id)
+            .execute(&mut **tx)
+            .await?;
         sqlx::query(
             "insert into links (connection, kind, sapo_id, channel_id, sapo_parent, natural_key, state, code, reason, pushed, sapo_state, channel_state, total, paid, created_at, updated_at)
              values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $15)

@@ -246,7 +246,8 @@ async fn single_match(run: &Run<'_>, sku: &Sku) -> Result<Option<ChannelProduct>
         return Err(Outcome::parked(Cause::Ambiguous, Some(cause_key(sku)), reason).into());
     }
     let Some(there) = found.pop() else { return Ok(None) };
-    if let Some(other) = run.store().link_by_channel(run.name(), LinkKind::Product, &there.id).await? {
+    let holder = run.store().link_by_channel(run.name(), LinkKind::Product, &there.id).await?;
+    if let Some(other) = holder.filter(|link| !link.is_deleted()) {
         let reason = format!(
             "product {} on Abaha is linked to Sapo variant {} already; cut that link first",
             there.id, other.sapo_id

@@ -369,3 +369,19 @@ async fn a_switch_that_is_off_sends_nothing_and_is_shown() {
     assert_eq!(world.writing_calls(Api::Abaha), 0);
     world.finish(&[]).await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_product_deleted_and_made_again_takes_its_place_on_abaha_once_more() {
+    let world = World::new().await;
+    let shirt = json!({"name": "Áo thun", "variants": [{"sku": "AT-S", "retail": 120_000, "stock": {"58001": 10}}]});
+    let first = world.sandbox.omni().add_product(&shirt).unwrap();
+    world.quiet().await;
+    world.sandbox.omni().delete_product(first).unwrap();
+    world.quiet().await;
+    assert_eq!(world.on_abaha("AT-S")["status"], 0);
+    let again = world.sandbox.omni().add_product(&shirt).unwrap();
+    world.quiet().await;
+    let there = world.on_abaha("AT-S");
+    assert_eq!((&there["status"], &there["quantity"]), (&json!(1), &json!(10)), "{:#?}", world.events_of(again).await);
+    world.finish(&[]).await;
+}

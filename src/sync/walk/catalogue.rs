@@ -162,7 +162,8 @@ impl Walk<'_> {
     async fn join(&self, product: &PosProduct, variant: Compared) -> Result<(Finding, bool), WalkError> {
         let Some(join) = variant.join else { return Ok((variant.finding, true)) };
         let name = &self.connection().name;
-        if let Some(other) = self.context.store.link_by_channel(name, LinkKind::Product, &join.channel_id).await? {
+        let holder = self.context.store.link_by_channel(name, LinkKind::Product, &join.channel_id).await?;
+        if let Some(other) = holder.filter(|link| !link.is_deleted()) {
             return Ok((
                 Finding {
                     action: Action::Error,
