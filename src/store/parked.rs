@@ -327,7 +327,9 @@ fn due(row: DueRow) -> Result<Due, StoreError> {
         .map_err(|error| StoreError::corrupt("parked row", error))?;
     event.attempts = u32::try_from(row.attempts).unwrap_or(u32::MAX);
     event.parked_since = Some(row.first_parked_at);
-    if Cause::from_word(&row.cause) != Some(Cause::Throttled) {
+    // What waited for its turn, or for the outcome of a call, is as young as the row: newer states join it. Where a
+    // cause had to go first, the object is read anew.
+    if !matches!(Cause::from_word(&row.cause), Some(Cause::Throttled | Cause::IntentPending)) {
         event.read |= event.shape == Shape::Whole;
     }
     Ok(Due { event, generation: row.generation, account: row.account, class: row.class })

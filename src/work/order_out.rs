@@ -224,6 +224,7 @@ async fn look_up(run: &Run<'_>, key: &IntentKey, new: &NewChannelOrder) -> Resul
         .map(|intent| intent.sent_at - millis(MARGIN));
     let mut query = OrderQuery { created_from: since, ..OrderQuery::default() };
     let mut alike: Vec<String> = Vec::new();
+    let mut keeps_marks = false;
     loop {
         let page = run.abaha.orders(query).await?;
         let more = page.more();
@@ -231,6 +232,7 @@ async fn look_up(run: &Run<'_>, key: &IntentKey, new: &NewChannelOrder) -> Resul
             if there.pos_id.as_ref() == Some(&new.pos_id) {
                 return Ok(Some(there.id));
             }
+            keeps_marks |= there.pos_id.is_some();
             if there.pos_id.is_none()
                 && is_alike(&there, new)
                 && run.store().link_by_channel(run.name(), LinkKind::Order, &there.id).await?.is_none()
@@ -244,6 +246,8 @@ async fn look_up(run: &Run<'_>, key: &IntentKey, new: &NewChannelOrder) -> Resul
         query.page += 1;
     }
     match alike.len() {
+        // Where another order shows that Abaha keeps marks, one without a mark is the app's own.
+        _ if keeps_marks => Ok(None),
         0 => Ok(None),
         1 => Ok(alike.pop()),
         _ => {
