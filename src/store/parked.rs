@@ -349,7 +349,11 @@ fn newest(known: Event, mut arriving: Event) -> Event {
         return gone;
     }
     match (known.version, arriving.version) {
-        (Some(old), Some(new)) if new > old && !arriving.must_be_read() => arriving,
+        // A state that had to be read may have stood for a newer one than either: then a read is still needed.
+        (Some(old), Some(new)) if new > old && !arriving.must_be_read() => {
+            arriving.read |= known.must_be_read();
+            arriving
+        }
         (Some(old), Some(new)) if new < old && !known.must_be_read() && !arriving.must_be_read() => {
             Event { parked_since: arriving.parked_since, force: arriving.force, ..known }
         }
@@ -380,6 +384,9 @@ mod tests {
         assert_eq!(newest(new.clone(), old.clone()).id, new.id);
         assert!(!newest(new.clone(), old.clone()).read);
         assert!(newest(new.clone(), event(Some(2), Shape::Whole)).read);
+        let unsure = newest(new.clone(), event(None, Shape::Partial));
+        let unsure = newest(unsure, event(Some(1), Shape::Whole));
+        assert!(newest(unsure, event(Some(2), Shape::Whole)).read);
         assert!(newest(new.clone(), event(None, Shape::Partial)).read);
         assert_eq!(newest(event(Some(1), Shape::Gone), new).shape, Shape::Gone);
     }

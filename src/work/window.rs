@@ -128,7 +128,8 @@ fn merge(current: &Event, next: &Event) -> (bool, Event) {
         (Shape::Gone, _) => (false, true),
         (_, Shape::Gone) => (true, true),
         _ => match (current.version, next.version) {
-            (Some(old), Some(new)) if new > old && !next.must_be_read() => (true, false),
+            // A state that had to be read may have stood for a newer one than either: then a read is still needed.
+            (Some(old), Some(new)) if new > old && !next.must_be_read() => (true, current.must_be_read()),
             (Some(old), Some(new)) if new < old && !current.must_be_read() && !next.must_be_read() => (false, false),
             (Some(old), Some(new)) if new == old && current.body == next.body => (true, current.read || next.read),
             _ => (true, true),
@@ -220,6 +221,13 @@ mod tests {
         }
         let same = event("1", Some(1), Shape::Whole, "a");
         assert!(!window(&[same.clone(), same]).take().unwrap().event.read);
+    }
+
+    #[test]
+    fn a_part_between_states_that_come_out_of_order_still_needs_a_read() {
+        let whole = |version, body| event("1", Some(version), Shape::Whole, body);
+        let late = [whole(6, "f"), event("1", None, Shape::Partial, "p"), whole(4, "d"), whole(5, "e")];
+        assert!(window(&late).take().unwrap().event.must_be_read());
     }
 
     #[test]

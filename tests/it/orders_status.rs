@@ -428,7 +428,8 @@ async fn an_order_returned_on_sapo_already_is_not_cancelled() {
     world.sandbox.clear_calls();
     world.sandbox.abaha().set_status(inward, 30, Some("Hoàn hàng")).unwrap();
     world.quiet().await;
-    assert_eq!(world.outcome(inward).await, ("skipped".into(), "already_returned".into()));
+    let told = world.outcome(inward).await;
+    assert_eq!(told, ("skipped".into(), "already_returned".into()), "{:#?}", world.events_of(here).await);
     assert_eq!(world.sandbox.calls().len(), 0);
     world.finish(&[]).await;
 }
