@@ -127,13 +127,6 @@ pub struct ChannelLine {
     pub quantity: Decimal,
 }
 
-impl ChannelOrder {
-    /// Σ price × quantity.
-    pub fn lines_total(&self) -> Decimal {
-        self.lines.iter().map(|line| line.price * line.quantity).sum()
-    }
-}
-
 /// An order to be created on the POS.
 #[derive(Clone, Debug, PartialEq)]
 pub struct NewPosOrder {

@@ -206,12 +206,6 @@ impl Store {
         Ok(rows.into_iter().map(|row| row.0).collect())
     }
 
-    /// When the next row is due.
-    pub async fn next_due(&self) -> Result<Option<Millis>, StoreError> {
-        let row: (Option<Millis>,) = sqlx::query_as("select min(due_at) from parked").fetch_one(&self.read).await?;
-        Ok(row.0)
-    }
-
     /// Due rows of an account: orders first, then by age.
     pub async fn due(&self, account: &str, class_from: i64, class_to: i64, limit: i64) -> Result<Vec<Due>, StoreError> {
         let rows: Vec<DueRow> = sqlx::query_as(
