@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use secrecy::SecretString;
+use secrecy::{ExposeSecret as _, SecretString};
 use serde::Deserialize;
 
 /// All settings of a process.
@@ -14,8 +14,12 @@ pub struct Config {
     pub listen: SocketAddr,
     /// Where the embedded files live.
     pub data_dir: PathBuf,
-    /// The state database's URL; a `SQLite` file in the data dir by default.
-    pub database_url: String,
+    /// The state database's URL, which may hold a password; a `SQLite` file in the data dir by default.
+    pub database_url: SecretString,
+    /// Connections that this process opens to a PostgreSQL database at most.
+    pub database_connections: u32,
+    /// The queue.
+    pub broker: BrokerConfig,
     /// The master key as given, 64 hex digits; made on first start where none is.
     pub master_key: Option<SecretString>,
     /// Whether a connection may name a `base_url` of its own.
@@ -38,6 +42,28 @@ pub struct Config {
     pub log_json: bool,
     /// Kills this process at a named step; for the crash tests, and only in debug builds.
     pub crash_at: Option<String>,
+}
+
+/// Which queue is used.
+#[derive(Clone, Debug)]
+pub enum BrokerConfig {
+    /// A file in the data dir, for one process.
+    Embedded,
+    /// RabbitMQ, shared by any number of processes.
+    RabbitMq(RabbitConfig),
+}
+
+/// How RabbitMQ is used.
+#[derive(Clone, Debug)]
+pub struct RabbitConfig {
+    /// Its URL, with user and password.
+    pub url: SecretString,
+    /// What the names of all exchanges and queues begin with.
+    pub prefix: String,
+    /// Into how many partitions the stores are spread; the same for all processes.
+    pub partitions: u16,
+    /// Events that a receiver keeps on its own disk at most while RabbitMQ is away.
+    pub spool_events: i64,
 }
 
 /// When failed and parked events are tried again.
@@ -72,6 +98,16 @@ pub enum ConfigError {
     /// A key and its `_FILE` twin are both set.
     #[error("settings: both {0} and {0}_FILE are set; keep one of them")]
     Both(&'static str),
+    /// One of the two URLs of the scale set-up without the other.
+    #[error(
+        "settings: PostgreSQL and RabbitMQ go together: set both SAPO_SYNC__DATABASE__URL=postgres://… and SAPO_SYNC__BROKER__URL=amqp://…, or neither (SQLite and a queue file in the data dir)"
+    )]
+    Pair,
+    /// No key where several processes must have the same.
+    #[error(
+        "settings: with PostgreSQL every process needs the same master key: set SAPO_SYNC__MASTER_KEY_FILE to a file with 64 hex digits (openssl rand -hex 32 makes them), or SAPO_SYNC__MASTER_KEY"
+    )]
+    NoKey,
     /// A secret's file could not be read.
     #[error("settings: {key} names {path}, which cannot be read: {source}")]
     SecretFile {
@@ -91,8 +127,8 @@ struct Raw {
     data_dir: PathBuf,
     master_key: Option<String>,
     master_key_file: Option<String>,
-    database: RawUrl,
-    broker: RawUrl,
+    database: RawDatabase,
+    broker: RawBroker,
     outgoing: RawOutgoing,
     retry: RawRetry,
     reconcile: RawReconcile,
@@ -103,8 +139,20 @@ struct Raw {
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct RawUrl {
+struct RawDatabase {
     url: Option<String>,
+    url_file: Option<String>,
+    connections: u32,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawBroker {
+    url: Option<String>,
+    url_file: Option<String>,
+    prefix: String,
+    partitions: u16,
+    spool_events: i64,
 }
 
 #[derive(Deserialize)]
@@ -166,26 +214,15 @@ impl Config {
             expected: "an address and port",
             example: "127.0.0.1:8080",
         })?;
-        if let Some(url) = raw.broker.url.filter(|url| url != "embedded") {
-            return Err(ConfigError::Value {
-                key: "SAPO_SYNC__BROKER__URL",
-                value: without_password(&url),
-                expected: "a broker this version knows",
-                example: "embedded",
-            });
+        let broker = broker(raw.broker)?;
+        let (database_url, scaled) = database(raw.database.url, raw.database.url_file, &raw.data_dir)?;
+        if scaled != matches!(broker, BrokerConfig::RabbitMq(_)) {
+            return Err(ConfigError::Pair);
         }
-        let database_url = match raw.database.url.filter(|url| !url.is_empty()) {
-            None => format!("sqlite://{}", raw.data_dir.join("state.db").display()),
-            Some(url) if url.starts_with("sqlite:") => url,
-            Some(url) => {
-                return Err(ConfigError::Value {
-                    key: "SAPO_SYNC__DATABASE__URL",
-                    value: without_password(&url),
-                    expected: "a database this version knows",
-                    example: "sqlite://data/state.db",
-                });
-            }
-        };
+        let master_key = secret("SAPO_SYNC__MASTER_KEY", raw.master_key, raw.master_key_file)?;
+        if scaled && master_key.is_none() {
+            return Err(ConfigError::NoKey);
+        }
         let schedule = raw
             .retry
             .schedule
@@ -195,7 +232,9 @@ impl Config {
         Ok(Self {
             listen,
             database_url,
-            master_key: secret("SAPO_SYNC__MASTER_KEY", raw.master_key, raw.master_key_file)?,
+            database_connections: raw.database.connections.max(2),
+            broker,
+            master_key,
             data_dir: raw.data_dir,
             allow_custom_hosts: raw.outgoing.allow_custom_hosts,
             call_timeout: duration("SAPO_SYNC__OUTGOING__TIMEOUT", &raw.outgoing.timeout)?,
@@ -213,6 +252,80 @@ impl Config {
             crash_at: raw.crash_at.filter(|_| cfg!(debug_assertions)),
         })
     }
+
+    /// The state database's URL without its password.
+    pub fn database_shown(&self) -> String {
+        without_password(self.database_url.expose_secret())
+    }
+
+    /// Whether several processes may work on the same state and queue.
+    pub fn is_scaled(&self) -> bool {
+        matches!(self.broker, BrokerConfig::RabbitMq(_))
+    }
+}
+
+/// The state database's URL, and whether it is one that processes share.
+fn database(
+    direct: Option<String>,
+    file: Option<String>,
+    data_dir: &Path,
+) -> Result<(SecretString, bool), ConfigError> {
+    const KEY: &str = "SAPO_SYNC__DATABASE__URL";
+    let Some(url) = secret(KEY, direct, file)? else {
+        return Ok((format!("sqlite://{}", data_dir.join("state.db").display()).into(), false));
+    };
+    match url.expose_secret() {
+        text if text.starts_with("sqlite:") => Ok((url, false)),
+        text if text.starts_with("postgres://") || text.starts_with("postgresql://") => Ok((url, true)),
+        text => Err(ConfigError::Value {
+            key: KEY,
+            value: without_password(text),
+            expected: "the URL of a PostgreSQL database or a SQLite file",
+            example: "postgres://user:password@host/sapo_sync",
+        }),
+    }
+}
+
+fn broker(raw: RawBroker) -> Result<BrokerConfig, ConfigError> {
+    const KEY: &str = "SAPO_SYNC__BROKER__URL";
+    // The file's default says "embedded"; a file named in the environment takes its place.
+    let direct = raw.url.filter(|url| url != "embedded");
+    let Some(url) = secret(KEY, direct, raw.url_file)? else { return Ok(BrokerConfig::Embedded) };
+    let text = url.expose_secret();
+    if !(text.starts_with("amqp://") || text.starts_with("amqps://")) {
+        return Err(ConfigError::Value {
+            key: KEY,
+            value: without_password(text),
+            expected: "the URL of a RabbitMQ server",
+            example: "amqp://user:password@host:5672/%2f",
+        });
+    }
+    let word = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
+    if raw.prefix.is_empty() || raw.prefix.len() > 100 || !raw.prefix.chars().all(word) {
+        return Err(ConfigError::Value {
+            key: "SAPO_SYNC__BROKER__PREFIX",
+            value: raw.prefix,
+            expected: "a short word of letters, digits, '-', '_' and '.'",
+            example: "sapo-sync",
+        });
+    }
+    let range = |key, value: i64, from, to, example| {
+        let wrong = ConfigError::Value {
+            key,
+            value: value.to_string(),
+            expected: "in its range (see `sapo-sync config`)",
+            example,
+        };
+        if (from..=to).contains(&value) { Ok(()) } else { Err(wrong) }
+    };
+    range("SAPO_SYNC__BROKER__PARTITIONS", raw.partitions.into(), 1, 256, "8")?;
+    range("SAPO_SYNC__BROKER__SPOOL_EVENTS", raw.spool_events, 1, 1_000_000_000, "500000")?;
+    Ok(BrokerConfig::RabbitMq(RabbitConfig {
+        url,
+        prefix: raw.prefix,
+        partitions: raw.partitions,
+        spool_events: raw.spool_events,
+    }))
 }
 
 fn duration(key: &'static str, text: &str) -> Result<Duration, ConfigError> {
@@ -252,7 +365,8 @@ pub fn secret(
     }
 }
 
-fn without_password(url: &str) -> String {
+/// A URL as it may be shown.
+pub fn without_password(url: &str) -> String {
     match (url.split_once("://"), url.rsplit_once('@')) {
         (Some((scheme, _)), Some((_, host))) => format!("{scheme}://…@{host}"),
         _ => url.to_owned(),
@@ -276,7 +390,8 @@ mod tests {
     fn the_reference_holds_the_documented_defaults() {
         let config = load("").unwrap();
         assert_eq!(config.listen.to_string(), "127.0.0.1:8080");
-        assert_eq!(config.database_url, "sqlite://./data/state.db");
+        assert_eq!(config.database_url.expose_secret(), "sqlite://./data/state.db");
+        assert!(!config.is_scaled());
         let minutes: Vec<u64> = config.retry.schedule.iter().map(Duration::as_secs).collect();
         assert_eq!(minutes, [5, 30, 120, 600, 3600, 21600]);
         assert_eq!(config.retry.settle_after.as_secs(), 120);
@@ -290,7 +405,9 @@ mod tests {
         for (text, key) in [
             ("listen = \"hier\"", "SAPO_SYNC__LISTEN"),
             ("retry.settle_after = \"soon\"", "SAPO_SYNC__RETRY__SETTLE_AFTER"),
-            ("broker.url = \"amqp://guest:guest@h\"", "SAPO_SYNC__BROKER__URL"),
+            ("broker.url = \"http://guest:guest@h\"", "SAPO_SYNC__BROKER__URL"),
+            ("broker.url = \"amqp://guest:guest@h\"\nbroker.partitions = 0", "SAPO_SYNC__BROKER__PARTITIONS"),
+            ("broker.url = \"amqp://guest:guest@h\"\nbroker.prefix = \"a b\"", "SAPO_SYNC__BROKER__PREFIX"),
             ("database.url = \"mysql://u:p@h/d\"", "SAPO_SYNC__DATABASE__URL"),
             ("outgoing.sapo_limit = \"2\"", "SAPO_SYNC__OUTGOING__SAPO_LIMIT"),
         ] {
@@ -299,6 +416,23 @@ mod tests {
             assert!(!message.contains("guest:guest") && !message.contains("u:p"), "{message}");
         }
         assert!(load("colour = 1").unwrap_err().to_string().contains("colour"));
+    }
+
+    #[test]
+    fn postgresql_and_rabbitmq_go_together_and_need_a_key() {
+        let database = "database.url = \"postgres://u:p@h/d\"\n";
+        let broker = "broker.url = \"amqps://u:p@h/%2f\"\n";
+        let key = "master_key = \"k\"\n";
+        for half in [database, broker] {
+            let message = load(&format!("{half}{key}")).unwrap_err().to_string();
+            assert!(message.contains("SAPO_SYNC__DATABASE__URL") && message.contains("SAPO_SYNC__BROKER__URL"));
+        }
+        let message = load(&format!("{database}{broker}")).unwrap_err().to_string();
+        assert!(message.contains("SAPO_SYNC__MASTER_KEY_FILE"), "{message}");
+        let config = load(&format!("{database}{broker}{key}")).unwrap();
+        assert!(config.is_scaled());
+        assert_eq!(config.database_shown(), "postgres://…@h/d");
+        assert!(!format!("{config:?}").contains("u:p"));
     }
 
     #[test]

@@ -15,7 +15,7 @@ use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous};
 use sqlx::{Connection as _, SqliteConnection};
 use tokio::sync::{mpsc, oneshot, watch};
 
-use super::{Broker, BrokerError, Consumer, Delivery, Depth};
+use super::{Broker, BrokerError, Consumer, Delivery, Depth, Share};
 use crate::domain::event::Event;
 
 const SCHEMA: &str = "
@@ -319,7 +319,11 @@ impl Broker for Embedded {
         self.ask(|answer| Operation::Publish { attributes, body, answer }).await
     }
 
-    async fn consume(&self) -> Result<Box<dyn Consumer>, BrokerError> {
+    fn partitions(&self) -> Option<u16> {
+        None
+    }
+
+    async fn consume(&self, _share: Share) -> Result<Box<dyn Consumer>, BrokerError> {
         Ok(Box::new(Reader { broker: self.clone(), table: Table::Queue, committed: self.committed.clone() }))
     }
 

@@ -9,6 +9,8 @@ use clap::{Args, Parser, Subcommand};
 
 use super::examples;
 use super::moment::{self, Moment};
+use crate::broker::Queue;
+use crate::domain::event::Kind;
 use crate::store::links::{LinkKind, LinkState};
 
 /// Keeps a Sapo Omni/POS shop in step with its Abaha app.
@@ -43,6 +45,22 @@ pub enum Command {
     /// Run everything: receive webhooks, work on them, reconcile on a timer
     #[command(after_help = examples::UP)]
     Up,
+    /// Only take webhooks; needs PostgreSQL and RabbitMQ
+    #[command(after_help = examples::RECEIVE)]
+    Receive,
+    /// Only work on events; needs PostgreSQL and RabbitMQ
+    #[command(after_help = examples::WORK)]
+    Work {
+        /// The kinds of events to work on
+        #[arg(long = "kind", value_name = "KINDS", value_delimiter = ',', default_values = ["order", "product", "customer"], value_parser = worked_on)]
+        kinds: Vec<Kind>,
+    },
+    /// Only file dead letters, run jobs and keep timers; needs PostgreSQL and RabbitMQ
+    #[command(after_help = examples::KEEPER)]
+    Keeper,
+    /// Bring the state database up to this version, and end
+    #[command(after_help = examples::MIGRATE)]
+    Migrate,
     /// Run everything beside a made-up shop and site with live traffic; nothing else is needed
     #[command(after_help = examples::DEMO)]
     Demo(DemoArgs),
@@ -73,6 +91,9 @@ pub enum Command {
     /// Look at what waits for a time or a cause; let it go now
     #[command(subcommand, after_help = examples::PARKED)]
     Parked(ParkedCommand),
+    /// Look at stored jobs (imports, reconciles, plans, replays); stop one
+    #[command(subcommand, after_help = examples::JOBS)]
+    Jobs(JobsCommand),
     /// Check settings, data dir, database, master key, queue, and every connection against its shop
     #[command(after_help = examples::CHECK)]
     Check,
@@ -298,7 +319,7 @@ pub enum DeadCommand {
     },
     /// Send dead letters the same way again
     #[command(after_help = examples::DEAD_REPLAY)]
-    Replay(LettersArgs),
+    Replay(ReplayArgs),
     /// Set dead letters aside: they are kept, and no longer open
     #[command(after_help = examples::DEAD_DISCARD)]
     Discard(LettersArgs),
@@ -328,6 +349,49 @@ pub struct LettersArgs {
     pub yes: bool,
 }
 
+/// Which dead letters are replayed, and how fast.
+#[derive(Args, Clone, Debug)]
+pub struct ReplayArgs {
+    /// Which.
+    #[command(flatten)]
+    pub which: LettersArgs,
+    /// With --all: at most so many a second (20/s) or a minute (30/m); 20/s where none is given
+    #[arg(long, value_name = "N/s", conflicts_with = "ids", value_parser = pace)]
+    pub rate: Option<f64>,
+}
+
+/// What to do about stored jobs.
+#[derive(Debug, Subcommand)]
+pub enum JobsCommand {
+    /// List jobs, the newest first
+    #[command(after_help = examples::JOBS_LIST)]
+    List {
+        /// Only in this state
+        #[arg(long, value_parser = ["waiting", "running", "done", "failed", "stopped"])]
+        state: Option<String>,
+        /// Only of this kind
+        #[arg(long, value_parser = ["import", "reconcile", "plan", "replay"])]
+        kind: Option<String>,
+        /// At most so many rows
+        #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(i64).range(1..))]
+        limit: i64,
+    },
+    /// Show one job: what was asked for, how far it is, how it ended
+    #[command(after_help = examples::JOBS_SHOW)]
+    Show {
+        /// Its id, or the beginning of it
+        #[arg(value_parser = job_id)]
+        id: String,
+    },
+    /// Stop a job; what it has done stays done
+    #[command(after_help = examples::JOBS_STOP)]
+    Stop {
+        /// Its id, or the beginning of it
+        #[arg(value_parser = job_id)]
+        id: String,
+    },
+}
+
 /// What to do about parked rows.
 #[derive(Debug, Subcommand)]
 pub enum ParkedCommand {
@@ -352,6 +416,33 @@ pub enum ParkedCommand {
 fn rate(text: &str) -> Result<f64, String> {
     let rate: f64 = text.parse().map_err(|_| "is not a number, such as 2 or 0.5".to_owned())?;
     if rate > 0.0 && rate <= 1_000.0 { Ok(rate) } else { Err("must be above 0 and at most 1000".to_owned()) }
+}
+
+fn worked_on(word: &str) -> Result<Kind, String> {
+    Kind::from_word(word)
+        .filter(|kind| Queue::KINDS.contains(kind))
+        .ok_or_else(|| "one of order, product, customer, or several with commas between them".to_owned())
+}
+
+/// Reads a rate, as so many a second.
+fn pace(text: &str) -> Result<f64, String> {
+    let (number, seconds) = match text.split_once('/') {
+        None | Some((_, "s")) => (text.trim_end_matches("/s"), 1.0),
+        Some((number, "m")) => (number, 60.0),
+        Some(_) => return Err("is a number a second (20/s) or a minute (30/m)".to_owned()),
+    };
+    let number: f64 = number.trim().parse().map_err(|_| "is not a rate, such as 20/s or 30/m".to_owned())?;
+    let rate = number / seconds;
+    if (1.0 / 60.0..=1_000.0).contains(&rate) { Ok(rate) } else { Err("must be from 1/m to 1000/s".to_owned()) }
+}
+
+fn job_id(text: &str) -> Result<String, String> {
+    let id = text.trim().to_ascii_lowercase();
+    if !id.is_empty() && id.chars().all(|c| c.is_ascii_hexdigit() || c == '-') {
+        Ok(id)
+    } else {
+        Err("is not the beginning of a job's id; `sapo-sync jobs list` shows them".to_owned())
+    }
 }
 
 fn state(text: &str) -> Result<LinkState, String> {

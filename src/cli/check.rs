@@ -12,7 +12,8 @@ use super::{out, setup};
 use crate::app;
 use crate::broker::Broker as _;
 use crate::broker::embedded::Embedded;
-use crate::config::Config;
+use crate::broker::rabbitmq::RabbitMq;
+use crate::config::{BrokerConfig, Config, RabbitConfig};
 use crate::domain::connection::State;
 use crate::store::Store;
 use crate::store::cipher::KeyError;
@@ -71,7 +72,7 @@ pub async fn run(global: &Global) -> anyhow::Result<Exit> {
             return Ok(findings.exit());
         }
     };
-    findings.ok("database", format!("{} is of this version", config.database_url));
+    findings.ok("database", format!("{} is of this version", config.database_shown()));
     queue(&mut findings, &config).await;
     connections(&mut findings, &config, &store).await?;
     Ok(findings.exit())
@@ -90,8 +91,28 @@ fn write_probe(dir: &Path) -> anyhow::Result<()> {
     std::fs::remove_file(&probe).with_context(cure)
 }
 
-/// The queue has one writer: it is opened only where nobody else works.
 async fn queue(findings: &mut Findings, config: &Config) {
+    match &config.broker {
+        BrokerConfig::Embedded => queue_file(findings, config).await,
+        BrokerConfig::RabbitMq(rabbit) => rabbitmq(findings, rabbit).await,
+    }
+}
+
+async fn rabbitmq(findings: &mut Findings, config: &RabbitConfig) {
+    match RabbitMq::open(app::rabbit_settings(config, "sapo-sync check".to_owned())).await {
+        Ok(broker) => {
+            match broker.ready().await {
+                Ok(()) => findings.ok("queue", "RabbitMQ confirms what is published"),
+                Err(error) => findings.wrong("queue", error),
+            }
+            broker.close().await;
+        }
+        Err(error) => findings.wrong("queue", error),
+    }
+}
+
+/// The queue file has one writer: it is opened only where nobody else works.
+async fn queue_file(findings: &mut Findings, config: &Config) {
     let lock = match app::lock(config) {
         Ok(Some(lock)) => lock,
         Ok(None) => return findings.ok("queue", "in use by the sapo-sync that runs; `sapo-sync healthcheck` asks it"),

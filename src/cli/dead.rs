@@ -42,7 +42,8 @@ pub async fn run(invocation: Invocation, command: DeadCommand) -> anyhow::Result
             Ok(Exit::Fine)
         }
         DeadCommand::Show { id, body } => show(&invocation, &store, &id, body).await,
-        DeadCommand::Replay(letters) => settle(&invocation, &store, letters, Deed::Replay).await,
+        DeadCommand::Replay(args) if args.which.all => super::replay::run(&invocation, store, args).await,
+        DeadCommand::Replay(args) => settle(&invocation, &store, args.which, Deed::Replay).await,
         DeadCommand::Discard(letters) => settle(&invocation, &store, letters, Deed::Discard).await,
     }
 }
@@ -189,7 +190,7 @@ async fn settle(invocation: &Invocation, store: &Store, args: LettersArgs, deed:
 }
 
 /// Asks; refuses where nobody can answer.
-fn confirmed(question: &str, yes: bool) -> anyhow::Result<bool> {
+pub fn confirmed(question: &str, yes: bool) -> anyhow::Result<bool> {
     if yes {
         return Ok(true);
     }

@@ -19,7 +19,7 @@ use super::process::Process;
 use super::setup::{self, ACTOR};
 use super::view::View;
 use super::{agree, report, shop};
-use crate::app::{self, App};
+use crate::app::{self, App, Role};
 use crate::broker::Depth;
 use crate::config::Config;
 use crate::domain::clock::Millis;
@@ -65,7 +65,7 @@ pub async fn run(global: &Global, args: DemoArgs) -> anyhow::Result<Exit> {
     // What happens is drawn; the log would be drawn over it. A filter that was chosen is kept.
     setup::start_logs(if config.log == "info" { "warn" } else { &config.log }, &config)?;
     let data_dir = config.data_dir.clone();
-    let app = App::open(config).await?;
+    let app = App::open(config, Role::Up).await?;
     let listener = app.bind().await?;
     let known = app.context.store.snapshot().await?;
     let run = next_run(&known).with_context(|| format!("{} is not a demo's", data_dir.display()))?;
@@ -108,7 +108,7 @@ pub async fn run(global: &Global, args: DemoArgs) -> anyhow::Result<Exit> {
 fn settings(global: &Global) -> anyhow::Result<Config> {
     let mut config = Config::load(global.config.as_deref())?;
     let dir = global.data_dir.clone().unwrap_or_else(|| PathBuf::from(DATA_DIR));
-    config.database_url = format!("sqlite://{}", dir.join("state.db").display());
+    config.database_url = format!("sqlite://{}", dir.join("state.db").display()).into();
     config.data_dir = dir;
     config.allow_custom_hosts = true;
     config.sapo_limit = BUCKET;

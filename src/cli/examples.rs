@@ -18,6 +18,34 @@ pub const UP: &str = "Examples:
 
 Stop it with Ctrl-C or SIGTERM; what was started is finished first. Other commands work beside it.";
 
+/// Of `sapo-sync receive`.
+pub const RECEIVE: &str = "Examples:
+  sapo-sync receive
+  SAPO_SYNC__LISTEN=0.0.0.0:8080 sapo-sync receive --config /etc/sapo-sync.toml
+
+Any number may run, each with a data dir of its own: while RabbitMQ is away, webhooks are kept there (spool.db).";
+
+/// Of `sapo-sync work`.
+pub const WORK: &str = "Examples:
+  sapo-sync work
+  sapo-sync work --kind order
+  sapo-sync work --kind product,customer
+
+Any number may run, each with a data dir of its own; they share the queues evenly.";
+
+/// Of `sapo-sync keeper`.
+pub const KEEPER: &str = "Examples:
+  sapo-sync keeper
+
+Any number may run, each with a data dir of its own; one leads, another follows when it is gone.";
+
+/// Of `sapo-sync migrate`.
+pub const MIGRATE: &str = "Examples:
+  sapo-sync migrate
+
+Run it before a new version's roles are started; `up` does it by itself. Running it twice, or from several places at
+once, does no harm.";
+
 /// Of `sapo-sync demo`.
 pub const DEMO: &str = "Examples:
   sapo-sync demo
@@ -139,7 +167,36 @@ pub const DEAD_SHOW: &str = "Examples:
 pub const DEAD_REPLAY: &str = "Examples:
   sapo-sync dead replay ABH000012
   sapo-sync dead replay 019a1b2c-3d4e 019a1b2c-4f50
-  sapo-sync dead replay --all --code refused --connection mau-abaha --since 2h --yes";
+  sapo-sync dead replay --all --code refused --connection mau-abaha --since 2h --yes
+  sapo-sync dead replay --all --rate 5/s
+
+With --all the letters are counted first; those that are filed later are not touched. The replay is a stored job: where
+`up` runs, it does the work and this command follows; else this command does it. It goes on where it was after a stop
+(run the command again), and is ended with `sapo-sync jobs stop`. Live changes go before it. Exit code 3: it ended, and
+some letters died again or wait.";
+
+/// Of `sapo-sync jobs`.
+pub const JOBS: &str = "Examples:
+  sapo-sync jobs list --state running
+  sapo-sync jobs stop 019a1b2c-3d4e";
+
+/// Of `sapo-sync jobs list`.
+pub const JOBS_LIST: &str = "Examples:
+  sapo-sync jobs list
+  sapo-sync jobs list --state running
+  sapo-sync jobs list --kind replay --limit 10 --json";
+
+/// Of `sapo-sync jobs show`.
+pub const JOBS_SHOW: &str = "Examples:
+  sapo-sync jobs show 019a1b2c-3d4e
+  sapo-sync jobs show 019a1b2c-3d4e --json";
+
+/// Of `sapo-sync jobs stop`.
+pub const JOBS_STOP: &str = "Examples:
+  sapo-sync jobs stop 019a1b2c-3d4e
+
+A job that nobody works on ends at once; else whoever works on it ends it within a second or two. What it has done stays
+done. One that has ended already is left as it is, and the exit code is 0.";
 
 /// Of `sapo-sync dead discard`.
 pub const DEAD_DISCARD: &str = "Examples:

@@ -9,6 +9,7 @@ use super::exit::NotFound;
 use super::{out, report};
 use crate::store::Store;
 use crate::store::jobs::Job;
+use crate::sync::replay::many;
 use crate::sync::walk::Found;
 
 /// How often the job is looked at.
@@ -73,16 +74,23 @@ pub async fn until_ended(store: &Store, id: &str, progress: &mut Progress) -> an
         if job.finished_at.is_some() {
             return Ok(job);
         }
-        let settled = store.job_outcomes(id).await?.iter().map(|row| row.1).sum();
+        let settled = match job.kind.as_str() {
+            many::KIND => store.replay_codes(id).await?.iter().filter(|row| row.0 != "waiting").map(|row| row.2).sum(),
+            _ => store.job_outcomes(id).await?.iter().map(|row| row.1).sum(),
+        };
         progress.update(&job, settled);
         tokio::time::sleep(TICK).await;
     }
 }
 
 /// One line on how far a job is.
-fn describe(job: &Job, found: &Found) -> String {
+pub fn describe(job: &Job, found: &Found) -> String {
+    let name = report::name(job);
     if job.state == "waiting" {
-        return format!("{} {}: waits to be taken", job.kind, job.connection);
+        return format!("{name}: waits to be taken");
+    }
+    if job.kind == many::KIND {
+        return format!("{name}: {} of {} replayed", found.published, found.total.unwrap_or(0));
     }
     let checked: Vec<String> =
         found.checked.iter().map(|(kind, number)| format!("{number} {}", report::label(kind))).collect();
@@ -98,7 +106,7 @@ fn describe(job: &Job, found: &Found) -> String {
         .map(|total| format!(" of {total}"))
         .unwrap_or_default();
     let checked = if checked.is_empty() { String::new() } else { format!(", looked at {}", checked.join(", ")) };
-    format!("{} {}: {stage}{total}{checked}", job.kind, job.connection)
+    format!("{name}: {stage}{total}{checked}")
 }
 
 #[cfg(test)]
@@ -119,7 +127,7 @@ mod tests {
             created_at: 0,
             finished_at: None,
         };
-        assert_eq!(describe(&job, &Found::default()), "import mau-abaha: waits to be taken");
+        assert_eq!(describe(&job, &Found::default()), "import of mau-abaha: waits to be taken");
         job.state = "running".into();
         let found = Found {
             stage: "customers".into(),
@@ -127,6 +135,6 @@ mod tests {
             checked: [("customer".to_owned(), 7)].into(),
             ..Found::default()
         };
-        assert_eq!(describe(&job, &found), "import mau-abaha: customers of 40, looked at 7 customers (Khách hàng)");
+        assert_eq!(describe(&job, &found), "import of mau-abaha: customers of 40, looked at 7 customers (Khách hàng)");
     }
 }

@@ -15,12 +15,14 @@ mod exit;
 mod figures;
 mod follow;
 mod health;
+mod job_list;
 mod jobs;
 mod links;
 mod moment;
 mod out;
 mod parked;
 mod process;
+mod replay;
 mod report;
 mod sandbox;
 mod settings;
@@ -38,6 +40,7 @@ use std::process::ExitCode;
 use clap::Parser as _;
 
 use args::{Cli, Command};
+use crate::app::Role;
 use exit::Exit;
 use setup::Invocation;
 
@@ -65,7 +68,11 @@ async fn dispatch(cli: Cli) -> anyhow::Result<Exit> {
     let Cli { global, command } = cli;
     let quiet = || Invocation::quiet(&global);
     match command {
-        Command::Up => up::run(Invocation::loud(&global)?).await,
+        Command::Up => up::run(Invocation::loud(&global)?, Role::Up).await,
+        Command::Receive => up::run(Invocation::loud(&global)?, Role::Receive).await,
+        Command::Work { kinds } => up::run(Invocation::loud(&global)?, Role::Work(kinds)).await,
+        Command::Keeper => up::run(Invocation::loud(&global)?, Role::Keeper).await,
+        Command::Migrate => up::migrate(Invocation::loud(&global)?).await,
         Command::Demo(args) => demo::run(&global, args).await,
         Command::Sandbox(args) => sandbox::run(Invocation::loud(&global)?, args).await,
         Command::Connect(command) => connect::run(quiet()?, command).await,
@@ -76,6 +83,7 @@ async fn dispatch(cli: Cli) -> anyhow::Result<Exit> {
         Command::Links(command) => links::run(quiet()?, command).await,
         Command::Dead(command) => dead::run(quiet()?, command).await,
         Command::Parked(command) => parked::run(quiet()?, command).await,
+        Command::Jobs(command) => job_list::run(quiet()?, command).await,
         Command::Check => check::run(&global).await,
         Command::Healthcheck { url } => health::run(&global, url).await,
         Command::Config { current } => settings::run(&global, current),

@@ -7,6 +7,7 @@ use super::{events, out};
 use crate::store::Store;
 use crate::store::jobs::{Job, JobRow};
 use crate::sync::jobs::Summary;
+use crate::sync::replay::many::{self, Asked};
 
 /// Rows of a report read at once.
 const PAGE: i64 = 500;
@@ -24,6 +25,15 @@ pub fn label(kind: &str) -> &str {
         "order" => "orders (Đơn hàng)",
         "channel product" => "channel products (Sản phẩm trên kênh)",
         other => other,
+    }
+}
+
+/// What a job is called: `import of mau-abaha`.
+pub fn name(job: &Job) -> String {
+    match (job.kind.as_str(), Asked::of(job)) {
+        (many::KIND, Ok(asked)) => format!("replay of dead letters ({})", asked.filter()),
+        (many::KIND, Err(_)) => "replay of dead letters".to_owned(),
+        _ => format!("{} of {}", job.kind, job.connection),
     }
 }
 
@@ -64,7 +74,7 @@ fn not_done(job: &Job, as_json: bool) -> Exit {
             &json!({"type": "summary", "job": job.id, "kind": job.kind, "connection": job.connection, "state": job.state, "reason": reason}),
         );
     }
-    out::note(format!("error: the {} of {} ended as {}: {reason}", job.kind, job.connection, job.state));
+    out::note(format!("error: the {} ended as {}: {reason}", name(job), job.state));
     Exit::Failed
 }
 
@@ -108,7 +118,10 @@ async fn print_failures(store: &Store, job: &Job, summary: &Summary, as_json: bo
             out::table(&["action", "kind", "object", "code", "reason"], errors.iter().map(cells).collect());
         }
     }
-    let failures = store.job_failures(&job.id, FAILURES).await?;
+    let failures = match job.kind.as_str() {
+        many::KIND => store.replay_failures(&job.id, FAILURES).await?,
+        _ => store.job_failures(&job.id, FAILURES).await?,
+    };
     if as_json {
         for row in &failures {
             out::json(&out::with(events::object(row), &[("type", json!("event"))]));
@@ -146,7 +159,16 @@ async fn errors(store: &Store, job: &str) -> anyhow::Result<Vec<JobRow>> {
 
 fn print_summary(job: &Job, summary: &Summary) {
     let lasted = job.finished_at.map_or(0, |end| (end - job.created_at) / 1_000);
-    out::line(format!("{} of {}: done in {lasted} s", job.kind, job.connection));
+    out::line(format!("{}: done in {lasted} s", name(job)));
+    if job.kind == many::KIND {
+        let of = |action: &str| summary.found.get(&format!("letter.{action}")).copied().unwrap_or(0);
+        let (skipped, unreadable) = (of("skip"), of("error"));
+        out::line(format!(
+            "letters replayed {}, no longer open when reached {skipped}, unreadable {unreadable}",
+            of("replay")
+        ));
+        return print_ends(summary);
+    }
     let mut kinds: Vec<&str> =
         summary.found.keys().filter_map(|key| key.split_once('.')).map(|(kind, _)| kind).collect();
     kinds.dedup();
@@ -163,17 +185,27 @@ fn print_summary(job: &Job, summary: &Summary) {
         out::line("nothing was written to either side; `sapo-sync import` does it");
         return;
     }
-    out::line(format!(
+    print_ends(summary);
+}
+
+/// How a job's events ended, in one line.
+pub fn ends(summary: &Summary) -> String {
+    format!(
         "events {}: done {}, skipped {}, parked {}, dead {}",
         summary.events, summary.done, summary.skipped, summary.parked, summary.dead
-    ));
+    )
+}
+
+/// Prints how a job's events ended.
+fn print_ends(summary: &Summary) {
+    out::line(ends(summary));
     if !summary.codes.is_empty() {
         let codes: Vec<String> =
             summary.codes.iter().map(|(outcome, code, number)| format!("{number} {outcome}/{code}")).collect();
         out::line(format!("of these {}", codes.join(", ")));
     }
     if summary.parked > 0 {
-        out::line("what is parked goes by itself when its cause goes: sapo-sync parked list");
+        out::line("what is parked goes by itself when its cause or its time is gone: sapo-sync parked list");
     }
     if summary.dead > 0 {
         out::line("what is dead is kept: sapo-sync dead list, sapo-sync dead replay");

@@ -1,12 +1,12 @@
 //! `config`: the reference of every setting, or the values in force.
 
-use secrecy::SecretString;
+use secrecy::{ExposeSecret as _, SecretString};
 use serde_json::{Value, json};
 
 use super::args::Global;
 use super::exit::Exit;
 use super::{moment, out, setup};
-use crate::config::{Config, REFERENCE};
+use crate::config::{BrokerConfig, Config, REFERENCE, without_password};
 
 /// Prints the reference file, or the values in force.
 pub fn run(global: &Global, current: bool) -> anyhow::Result<Exit> {
@@ -30,12 +30,12 @@ fn values(config: &Config) -> Vec<(&'static str, Value)> {
     let bucket = |(size, rate): (u32, f64)| json!(format!("{size}+{rate}/s"));
     let schedule: Vec<String> =
         config.retry.schedule.iter().map(|step| moment::shown(*step).replace(' ', "")).collect();
-    Vec::from([
+    let mut rows = Vec::from([
         ("listen", json!(config.listen.to_string())),
         ("data_dir", json!(config.data_dir.display().to_string())),
         ("master_key", json!(set(config.master_key.as_ref()))),
-        ("database.url", json!(config.database_url)),
-        ("broker.url", json!("embedded")),
+        ("database.url", json!(config.database_shown())),
+        ("database.connections", json!(config.database_connections)),
         ("outgoing.allow_custom_hosts", json!(config.allow_custom_hosts)),
         ("outgoing.timeout", json!(moment::shown(config.call_timeout))),
         ("outgoing.sapo_limit", bucket(config.sapo_limit)),
@@ -44,9 +44,20 @@ fn values(config: &Config) -> Vec<(&'static str, Value)> {
         ("retry.settle_after", json!(moment::shown(config.retry.settle_after))),
         ("retry.recheck", json!(moment::shown(config.retry.recheck))),
         ("reconcile.every", json!(config.reconcile_every.map_or_else(|| "off".to_owned(), moment::shown))),
+        ("keep.ledger", json!(config.keep_ledger.map_or_else(|| "off".to_owned(), moment::shown))),
         ("log.filter", json!(config.log)),
         ("log.json", json!(config.log_json)),
-    ])
+    ]);
+    match &config.broker {
+        BrokerConfig::Embedded => rows.push(("broker.url", json!("embedded"))),
+        BrokerConfig::RabbitMq(rabbit) => rows.extend([
+            ("broker.url", json!(without_password(rabbit.url.expose_secret()))),
+            ("broker.prefix", json!(rabbit.prefix)),
+            ("broker.partitions", json!(rabbit.partitions)),
+            ("broker.spool_events", json!(rabbit.spool_events)),
+        ]),
+    }
+    rows
 }
 
 /// What may be said of a secret.

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use anyhow::anyhow;
+use secrecy::ExposeSecret as _;
 
 use super::args::Global;
 use super::exit::NotFound;
@@ -61,8 +62,8 @@ pub fn load(global: &Global) -> anyhow::Result<Config> {
 /// Sets the data dir, and the state database with it where that is the file of the data dir.
 pub fn move_to(config: &mut Config, dir: PathBuf) {
     let inside = |dir: &PathBuf| format!("sqlite://{}", dir.join("state.db").display());
-    if config.database_url == inside(&config.data_dir) {
-        config.database_url = inside(&dir);
+    if config.database_url.expose_secret() == inside(&config.data_dir) {
+        config.database_url = inside(&dir).into();
     }
     config.data_dir = dir;
 }
@@ -89,9 +90,9 @@ mod tests {
         config.data_dir = "./data".into();
         config.database_url = "sqlite://./data/state.db".into();
         move_to(&mut config, "/srv/demo".into());
-        assert_eq!(config.database_url, "sqlite:///srv/demo/state.db");
+        assert_eq!(config.database_url.expose_secret(), "sqlite:///srv/demo/state.db");
         config.database_url = "sqlite://elsewhere.db".into();
         move_to(&mut config, "/srv/other".into());
-        assert_eq!(config.database_url, "sqlite://elsewhere.db");
+        assert_eq!(config.database_url.expose_secret(), "sqlite://elsewhere.db");
     }
 }

@@ -45,7 +45,7 @@ fn what_holds_for_every_command_may_stand_anywhere() {
 #[test]
 fn several_letters_are_named_or_all_are_meant() {
     let cli = Cli::try_parse_from("sapo-sync dead replay a b".split_whitespace()).unwrap();
-    assert!(matches!(cli.command, Command::Dead(DeadCommand::Replay(letters)) if letters.ids == ["a", "b"]));
+    assert!(matches!(cli.command, Command::Dead(DeadCommand::Replay(letters)) if letters.which.ids == ["a", "b"]));
 }
 
 #[test]
@@ -56,6 +56,13 @@ fn wrong_usage_is_refused() {
         "dead replay",
         "dead replay --code refused",
         "dead replay a --all",
+        "dead replay a --rate 5/s",
+        "dead replay --all --rate 0",
+        "dead replay --all --rate 5/h",
+        "dead discard --all --rate 5",
+        "jobs list --state good",
+        "jobs show",
+        "jobs stop everything",
         "events list --since soon",
         "events list --limit 0",
         "events list --outcome good",
@@ -71,5 +78,14 @@ fn wrong_usage_is_refused() {
         let words = std::iter::once("sapo-sync").chain(line.split_whitespace());
         let refused = Cli::try_parse_from(words).map(|_| ()).unwrap_err();
         assert!(refused.use_stderr() || line.is_empty(), "{line}");
+    }
+}
+
+#[test]
+fn a_rate_is_given_a_second_or_a_minute() {
+    for (text, expected) in [("20", 20.0), ("20/s", 20.0), ("0.5", 0.5), ("30/m", 0.5)] {
+        let cli = Cli::try_parse_from(["sapo-sync", "dead", "replay", "--all", "--rate", text]).unwrap();
+        let Command::Dead(DeadCommand::Replay(args)) = cli.command else { panic!("{text}") };
+        assert_eq!(args.rate, Some(expected), "{text}");
     }
 }

@@ -94,6 +94,9 @@ struct ConnectionRow {
     activated_at: Millis,
 }
 
+/// The scope of every change of stores and connections: they are few, and one `apply` changes several.
+const CHANGES: &str = "connections";
+
 impl Store {
     /// Reads every store and connection.
     pub async fn snapshot(&self) -> Result<Snapshot, StoreError> {
@@ -190,6 +193,7 @@ impl Store {
     /// Writes a store, new or changed.
     pub async fn put_store(&self, tx: &mut Tx, store: &StoreAccount) -> Result<(), StoreError> {
         let place = format!("stores/{}", store.alias);
+        self.serialise(tx, CHANGES).await?;
         sqlx::query(
             "insert into stores (alias, access_token, webhook_secrets, base_url, tenant_id, updated_at) values ($1, $2, $3, $4, $5, $6)
              on conflict (alias) do update set access_token = excluded.access_token, webhook_secrets = excluded.webhook_secrets,
@@ -216,6 +220,7 @@ impl Store {
             .map(|(name, value)| self.seal_list(&format!("{place}/webhook_header"), &[&name.clone().into(), value]));
         let settings =
             serde_json::to_string(&connection.settings).map_err(|error| StoreError::corrupt(&place, error))?;
+        self.serialise(tx, CHANGES).await?;
         sqlx::query(
             "insert into connections (name, store, channel, site, token, webhook_header, webhook_secrets, base_url, settings, state, state_reason, activated_at, updated_at)
              values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)
@@ -249,6 +254,7 @@ impl Store {
         state: State,
         reason: Option<&str>,
     ) -> Result<(), StoreError> {
+        self.serialise(tx, CHANGES).await?;
         let changed =
             sqlx::query("update connections set state = $2, state_reason = $3, updated_at = $4 where name = $1")
                 .bind(name)

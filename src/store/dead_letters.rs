@@ -1,9 +1,11 @@
 //! Dead letters: given up, kept, replayable; one per event and run.
 
-use bytes::Bytes;
-use serde::Serialize;
+use std::collections::HashSet;
 
-use super::{Store, StoreError, Tx};
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+
+use super::{Store, StoreError, Tx, object_scope};
 use crate::domain::clock::Millis;
 use crate::domain::event::{Event, ObjectKey};
 
@@ -58,6 +60,37 @@ pub struct DeadFilter {
     pub state: Option<String>,
     /// At most so many.
     pub limit: i64,
+}
+
+/// Which open letters a replay of many is for.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Matching {
+    /// Only this connection's.
+    pub connection: Option<String>,
+    /// Only this code.
+    pub code: Option<String>,
+    /// Received since.
+    pub since: Option<Millis>,
+    /// Filed before: the moment of counting. What is filed later was not counted and is not touched.
+    pub before: Millis,
+}
+
+/// Where a walk over letters is: they are walked by the time of filing, then by id and run.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LetterMark {
+    /// When the last one was filed.
+    pub filed_at: Millis,
+    /// Its event.
+    pub event_id: String,
+    /// Its run.
+    pub run: i64,
+}
+
+impl LetterMark {
+    /// The mark after a letter.
+    pub fn after(letter: &DeadLetter) -> Self {
+        Self { filed_at: letter.filed_at, event_id: letter.event_id.clone(), run: letter.run }
+    }
 }
 
 const COLUMNS: &str = "event_id, run, connection, source, topic, kind, object_id, reference, code, reason, attempts, last_answer, received_at, filed_at, state";
@@ -150,6 +183,90 @@ impl Store {
         .transpose()
     }
 
+    /// How many open letters match, by code, most first.
+    pub async fn count_matching(&self, matching: &Matching) -> Result<Vec<(String, i64)>, StoreError> {
+        let mut sql = sqlx::QueryBuilder::<sqlx::Any>::new("select code, count(*) as number from dead_letters");
+        push_matching(&mut sql, matching);
+        sql.push(" group by code order by number desc, code");
+        Ok(sql.build_query_as().fetch_all(&self.read).await?)
+    }
+
+    /// A page of the open letters that match, in the order of their filing, from a mark on.
+    pub async fn matching_page(
+        &self,
+        matching: &Matching,
+        from: &LetterMark,
+        limit: i64,
+    ) -> Result<Vec<DeadLetter>, StoreError> {
+        let mut sql = sqlx::QueryBuilder::<sqlx::Any>::new(format!("select {COLUMNS} from dead_letters"));
+        push_matching(&mut sql, matching);
+        sql.push(" and (filed_at, event_id, run) > (").push_bind(from.filed_at);
+        sql.push(", ").push_bind(from.event_id.clone()).push(", ").push_bind(from.run);
+        sql.push(") order by filed_at, event_id, run limit ").push_bind(limit);
+        Ok(sql.build_query_as().fetch_all(&self.read).await?)
+    }
+
+    /// Marks an open letter as replayed, by a job or by hand. Returns whether it was open.
+    pub async fn take_letter(
+        &self,
+        tx: &mut Tx,
+        event_id: &str,
+        run: i64,
+        job: Option<&str>,
+    ) -> Result<bool, StoreError> {
+        self.serialise_letter(tx, event_id, run).await?;
+        let done = sqlx::query("update dead_letters set state = 'replayed', replayed_by = $3 where event_id = $1 and run = $2 and state = 'open'")
+            .bind(event_id)
+            .bind(run)
+            .bind(job)
+            .execute(&mut **tx)
+            .await?;
+        Ok(done.rows_affected() > 0)
+    }
+
+    /// The letter's object first, as everywhere: a replay parks it in the same transaction.
+    async fn serialise_letter(&self, tx: &mut Tx, event_id: &str, run: i64) -> Result<(), StoreError> {
+        let of: Option<(String, String, String, String)> = sqlx::query_as(
+            "select connection, source, kind, object_id from dead_letters where event_id = $1 and run = $2",
+        )
+        .bind(event_id)
+        .bind(run)
+        .fetch_optional(&mut **tx)
+        .await?;
+        if let Some((connection, source, kind, object_id)) = of {
+            self.serialise(tx, &object_scope(&connection, &source, &kind, &object_id)).await?;
+        }
+        Ok(())
+    }
+
+    /// How many letters a job has replayed.
+    pub async fn replayed_by(&self, job: &str) -> Result<i64, StoreError> {
+        let count: (i64,) = sqlx::query_as("select count(*) from dead_letters where replayed_by = $1")
+            .bind(job)
+            .fetch_one(&self.read)
+            .await?;
+        Ok(count.0)
+    }
+
+    /// What became of the letters that a job has replayed: outcome, code and how many, most first. The outcome
+    /// `waiting` is of those that no worker has settled yet; `superseded` tells that another state of the object did.
+    pub async fn replay_codes(&self, job: &str) -> Result<Vec<(String, String, i64)>, StoreError> {
+        Ok(sqlx::query_as(
+            "select outcome, code, count(*) as number from (
+               select case when l.run > d.run then l.outcome when again.run is not null then 'dead'
+                        when d.state = 'superseded' then 'skipped' else 'waiting' end as outcome,
+                      case when l.run > d.run then l.code when again.run is not null then again.code
+                        when d.state = 'superseded' then 'superseded' else 'replay' end as code
+               from dead_letters d left join ledger l on l.event_id = d.event_id
+                 left join dead_letters again on again.event_id = d.event_id and again.run = d.run + 1
+               where d.replayed_by = $1) ends
+             group by outcome, code order by number desc, outcome, code",
+        )
+        .bind(job)
+        .fetch_all(&self.read)
+        .await?)
+    }
+
     /// Changes an open letter's state. Returns whether it was open.
     pub async fn set_letter_state(
         &self,
@@ -158,6 +275,7 @@ impl Store {
         run: i64,
         state: &str,
     ) -> Result<bool, StoreError> {
+        self.serialise_letter(tx, event_id, run).await?;
         let done =
             sqlx::query("update dead_letters set state = $3 where event_id = $1 and run = $2 and state = 'open'")
                 .bind(event_id)
@@ -187,9 +305,33 @@ impl Store {
         Ok(marks.0)
     }
 
+    /// Which of these events have a mark.
+    pub async fn marked(&self, event_ids: &[String]) -> Result<HashSet<String>, StoreError> {
+        let mut sql = sqlx::QueryBuilder::<sqlx::Any>::new("select event_id from poison_marks where event_id in (");
+        let mut list = sql.separated(", ");
+        for id in event_ids {
+            list.push_bind(id.clone());
+        }
+        list.push_unseparated(")");
+        let rows: Vec<(String,)> = sql.build_query_as().fetch_all(&self.read).await?;
+        Ok(rows.into_iter().map(|row| row.0).collect())
+    }
+
     /// Takes the marks off an event that was settled.
     pub async fn clear_poison(&self, tx: &mut Tx, event_id: &str) -> Result<(), StoreError> {
         sqlx::query("delete from poison_marks where event_id = $1").bind(event_id).execute(&mut **tx).await?;
         Ok(())
+    }
+}
+
+fn push_matching(sql: &mut sqlx::QueryBuilder<sqlx::Any>, matching: &Matching) {
+    sql.push(" where state = 'open' and filed_at < ").push_bind(matching.before);
+    for (column, value) in [("connection", &matching.connection), ("code", &matching.code)] {
+        if let Some(value) = value {
+            sql.push(format!(" and {column} = ")).push_bind(value.clone());
+        }
+    }
+    if let Some(since) = matching.since {
+        sql.push(" and received_at >= ").push_bind(since);
     }
 }

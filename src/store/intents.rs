@@ -98,6 +98,7 @@ impl Store {
         let now = self.clock.now();
         let until = self.clock.after(lease);
         let mut tx = self.begin().await?;
+        self.serialise_intent(&mut tx, &key.account, key.kind.as_str(), &key.natural_key).await?;
         let held: Option<(i64, Option<String>)> = sqlx::query_as(
             "select lease_until, result_id from intents where account = $1 and kind = $2 and natural_key = $3",
         )
@@ -146,6 +147,16 @@ impl Store {
         };
         tx.commit().await?;
         Ok(taken)
+    }
+
+    async fn serialise_intent(
+        &self,
+        tx: &mut Tx,
+        account: &str,
+        kind: &str,
+        natural_key: &str,
+    ) -> Result<(), StoreError> {
+        self.serialise(tx, &format!("intent:{account}:{kind}:{natural_key}")).await
     }
 
     /// Records that it is about to be sent once more, after look-ups in vain.
@@ -217,6 +228,7 @@ impl Store {
         natural_key: &str,
         result_id: &str,
     ) -> Result<Option<String>, StoreError> {
+        self.serialise_intent(tx, account, kind, natural_key).await?;
         let before: Option<(Option<String>,)> =
             sqlx::query_as("select result_id from intents where account = $1 and kind = $2 and natural_key = $3")
                 .bind(account)
@@ -262,14 +274,5 @@ impl Store {
             .bind(kind.as_str())
             .fetch_all(&self.read)
             .await?)
-    }
-
-    /// Ends the leases of processes that cannot be alive any more: the embedded database has one user, held by a lock.
-    pub async fn end_leases(&self) -> Result<u64, StoreError> {
-        let intents = sqlx::query("update intents set lease_until = 0 where result_id is null and lease_until > 0")
-            .execute(&self.write)
-            .await?;
-        sqlx::query("update jobs set lease_until = 0 where finished_at is null").execute(&self.write).await?;
-        Ok(intents.rows_affected())
     }
 }

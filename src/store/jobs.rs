@@ -1,10 +1,10 @@
-//! Jobs: long work (import, reconcile, plan) that is stored, leased, followed, stopped and resumed.
+//! Jobs: long work (import, reconcile, plan, replay) that is stored, leased, followed, stopped and resumed.
 
 use std::time::Duration;
 
 use serde::Serialize;
 
-use super::{Store, StoreError};
+use super::{Store, StoreError, Tx};
 use crate::domain::clock::Millis;
 
 /// A stored job.
@@ -12,9 +12,9 @@ use crate::domain::clock::Millis;
 pub struct Job {
     /// Its id.
     pub id: String,
-    /// import, reconcile, plan.
+    /// import, reconcile, plan, replay.
     pub kind: String,
-    /// Its connection.
+    /// Its connection; empty where it is for all of them.
     pub connection: String,
     /// What was asked for, JSON.
     pub arguments: String,
@@ -47,12 +47,50 @@ pub struct JobRow {
     pub reason: String,
 }
 
+/// What runs beside what: a long replay holds up no reconcile, and many reconciles hold up no replay.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Lane {
+    /// import, reconcile, plan: one of a connection at a time.
+    Walks,
+    /// replay.
+    Replays,
+}
+
+impl Lane {
+    /// Both.
+    pub const ALL: [Self; 2] = [Self::Walks, Self::Replays];
+
+    /// Which job may be taken, as SQL over `j`; `$3` is now.
+    fn may_be_taken(self) -> &'static str {
+        match self {
+            Self::Walks => {
+                "j.kind <> 'replay' and not exists (select 1 from jobs o where o.connection = j.connection and o.kind <> 'replay' and o.id <> j.id and o.finished_at is null and o.lease_until >= $3)"
+            }
+            Self::Replays => "j.kind = 'replay'",
+        }
+    }
+}
+
+/// Which jobs to list.
+#[derive(Clone, Debug, Default)]
+pub struct JobFilter {
+    /// Only in this state.
+    pub state: Option<String>,
+    /// Only of this kind.
+    pub kind: Option<String>,
+    /// Only those whose id begins so.
+    pub id: Option<String>,
+    /// At most so many.
+    pub limit: i64,
+}
+
 const COLUMNS: &str = "id, kind, connection, arguments, state, position, found, reason, created_at, finished_at";
 
 impl Store {
     /// Stores a job to be run; one that waits or runs already with the same kind and connection is returned instead.
     pub async fn add_job(&self, kind: &str, connection: &str, arguments: &str) -> Result<Job, StoreError> {
         let mut tx = self.begin().await?;
+        self.serialise(&mut tx, &format!("job:{kind}:{connection}")).await?;
         let sql =
             format!("select {COLUMNS} from jobs where kind = $1 and connection = $2 and finished_at is null limit 1");
         let open: Option<Job> =
@@ -61,25 +99,45 @@ impl Store {
             tx.commit().await?;
             return Ok(job);
         }
+        let job = self.insert_job(&mut tx, kind, connection, arguments).await?;
+        tx.commit().await?;
+        Ok(job)
+    }
+
+    /// Stores a job in a transaction of the caller's, whatever waits or runs beside it.
+    pub async fn insert_job(
+        &self,
+        tx: &mut Tx,
+        kind: &str,
+        connection: &str,
+        arguments: &str,
+    ) -> Result<Job, StoreError> {
         let sql = format!(
             "insert into jobs (id, kind, connection, arguments, state, position, found, lease_until, created_at) values ($1, $2, $3, $4, 'waiting', '{{}}', '{{}}', 0, $5) returning {COLUMNS}"
         );
-        let job = sqlx::query_as(sqlx::AssertSqlSafe(sql))
+        Ok(sqlx::query_as(sqlx::AssertSqlSafe(sql))
             .bind(uuid::Uuid::now_v7().to_string())
             .bind(kind)
             .bind(connection)
             .bind(arguments)
             .bind(self.clock.now())
-            .fetch_one(&mut *tx)
-            .await?;
-        tx.commit().await?;
-        Ok(job)
+            .fetch_one(&mut **tx)
+            .await?)
     }
 
-    /// Takes the next job nobody holds; the lease is to be renewed by [`Store::keep_job`].
-    pub async fn take_job(&self, owner: &str, lease: Duration) -> Result<Option<Job>, StoreError> {
+    /// The jobs of a kind that wait or run, read in a transaction of the caller's.
+    pub async fn open_jobs(&self, tx: &mut Tx, kind: &str) -> Result<Vec<Job>, StoreError> {
         let sql = format!(
-            "update jobs set owner = $1, lease_until = $2, state = 'running' where id = (select id from jobs where finished_at is null and lease_until < $3 order by created_at limit 1) and lease_until < $3 returning {COLUMNS}"
+            "select {COLUMNS} from jobs where kind = $1 and finished_at is null order by created_at limit 1000"
+        );
+        Ok(sqlx::query_as(sqlx::AssertSqlSafe(sql)).bind(kind).fetch_all(&mut **tx).await?)
+    }
+
+    /// Takes the next job of a lane that nobody holds; the lease is to be renewed by [`Store::keep_job`].
+    pub async fn take_job(&self, owner: &str, lease: Duration, lane: Lane) -> Result<Option<Job>, StoreError> {
+        let sql = format!(
+            "update jobs set owner = $1, lease_until = $2, state = 'running' where id = (select j.id from jobs j where j.finished_at is null and j.lease_until < $3 and {} order by j.created_at limit 1) and lease_until < $3 returning {COLUMNS}",
+            lane.may_be_taken()
         );
         Ok(sqlx::query_as(sqlx::AssertSqlSafe(sql))
             .bind(owner)
@@ -111,19 +169,28 @@ impl Store {
         Ok(kept.is_some_and(|(stop,)| stop == 0))
     }
 
-    /// Ends a job.
-    pub async fn finish_job(&self, id: &str, state: &str, found: &str, reason: Option<&str>) -> Result<(), StoreError> {
-        sqlx::query(
-            "update jobs set state = $2, found = $3, reason = $4, finished_at = $5, lease_until = 0 where id = $1",
+    /// Ends a job that `owner` holds. `false`: somebody else took it over, and nothing was changed.
+    pub async fn finish_job(
+        &self,
+        tx: &mut Tx,
+        id: &str,
+        owner: &str,
+        state: &str,
+        found: &str,
+        reason: Option<&str>,
+    ) -> Result<bool, StoreError> {
+        let done = sqlx::query(
+            "update jobs set state = $3, found = $4, reason = $5, finished_at = $6, lease_until = 0 where id = $1 and owner = $2 and finished_at is null",
         )
         .bind(id)
+        .bind(owner)
         .bind(state)
         .bind(found)
         .bind(reason)
         .bind(self.clock.now())
-        .execute(&self.write)
+        .execute(&mut **tx)
         .await?;
-        Ok(())
+        Ok(done.rows_affected() > 0)
     }
 
     /// Lets go of a job at shutdown; it goes on where it was.
@@ -138,10 +205,39 @@ impl Store {
         Ok(())
     }
 
-    /// Asks for a job to be stopped.
-    pub async fn stop_job(&self, id: &str) -> Result<(), StoreError> {
-        sqlx::query("update jobs set stop_wanted = 1 where id = $1").bind(id).execute(&self.write).await?;
-        Ok(())
+    /// Stops a job: at once where nobody holds it, else whoever does is asked to. Returns how it stands then; `None`
+    /// where it has ended before.
+    pub async fn stop_job(&self, id: &str, actor: &str) -> Result<Option<Job>, StoreError> {
+        let mut tx = self.begin().await?;
+        let sql = format!(
+            "update jobs set stop_wanted = 1, state = case when lease_until < $2 then 'stopped' else state end,
+               reason = case when lease_until < $2 then 'stopped by hand while nobody worked on it' else reason end,
+               finished_at = case when lease_until < $2 then $2 else finished_at end
+             where id = $1 and finished_at is null returning {COLUMNS}"
+        );
+        let job: Option<Job> =
+            sqlx::query_as(sqlx::AssertSqlSafe(sql)).bind(id).bind(self.clock.now()).fetch_optional(&mut *tx).await?;
+        if let Some(job) = &job {
+            let detail = if job.finished_at.is_some() { "nobody worked on it" } else { "asked for" };
+            self.audit(&mut tx, actor, "jobs stop", id, &format!("{} {}: {detail}", job.kind, job.connection)).await?;
+        }
+        tx.commit().await?;
+        Ok(job)
+    }
+
+    /// Lists jobs, newest first.
+    pub async fn list_jobs(&self, filter: &JobFilter) -> Result<Vec<Job>, StoreError> {
+        let mut sql = sqlx::QueryBuilder::<sqlx::Any>::new(format!("select {COLUMNS} from jobs where 1 = 1"));
+        for (column, value) in [("state", &filter.state), ("kind", &filter.kind)] {
+            if let Some(value) = value {
+                sql.push(format!(" and {column} = ")).push_bind(value.clone());
+            }
+        }
+        if let Some(id) = &filter.id {
+            sql.push(" and id >= ").push_bind(id.clone()).push(" and id < ").push_bind(format!("{id}g"));
+        }
+        sql.push(" order by created_at desc, id desc limit ").push_bind(filter.limit);
+        Ok(sql.build_query_as().fetch_all(&self.read).await?)
     }
 
     /// A job by its id.

@@ -106,6 +106,8 @@ impl Store {
         hash: &str,
     ) -> Result<(), StoreError> {
         let Settlement { verdict, code, reason, attempts, steps } = *settlement;
+        // Before any row is locked: parking and unparking of the object come later in the same transaction.
+        self.serialise_object(tx, &event.key).await?;
         let id = event.id.to_string();
         let before: Option<(String,)> =
             sqlx::query_as("select story from ledger where event_id = $1").bind(&id).fetch_optional(&mut **tx).await?;
@@ -234,6 +236,14 @@ impl Store {
     pub async fn job_failures(&self, job: &str, limit: i64) -> Result<Vec<LedgerRow>, StoreError> {
         let sql = format!(
             "select {COLUMNS} from ledger where job = $1 and outcome in ('parked', 'dead') order by received_at limit $2"
+        );
+        Ok(sqlx::query_as(sqlx::AssertSqlSafe(sql)).bind(job).bind(limit).fetch_all(&self.read).await?)
+    }
+
+    /// The events whose letters a job has replayed and that did not end well again, with why.
+    pub async fn replay_failures(&self, job: &str, limit: i64) -> Result<Vec<LedgerRow>, StoreError> {
+        let sql = format!(
+            "select {COLUMNS} from ledger where outcome in ('parked', 'dead') and event_id in (select d.event_id from dead_letters d where d.replayed_by = $1 and d.run < ledger.run) order by received_at limit $2"
         );
         Ok(sqlx::query_as(sqlx::AssertSqlSafe(sql)).bind(job).bind(limit).fetch_all(&self.read).await?)
     }

@@ -197,6 +197,7 @@ impl Store {
     /// is known of an order's states and total is not forgotten by a writer that does not know it (our own echo).
     pub async fn put_link(&self, tx: &mut Tx, link: &Link) -> Result<(), StoreError> {
         let now = self.clock.now();
+        self.serialise(tx, &format!("link:{}:{}:{}", link.connection, link.kind, link.channel_id)).await?;
         sqlx::query("delete from links where connection = $1 and kind = $2 and channel_id = $3 and sapo_id <> $4 and kind = 'product' and code = 'deleted'")
             .bind(&link.connection)
             .bind(&link.kind)
@@ -306,7 +307,9 @@ impl Store {
             sql.push(" or sapo_id = ").push_bind(search.clone());
             sql.push(" or channel_id = ").push_bind(search.clone()).push(")");
         }
-        sql.push(" order by connection, kind, natural_key limit ").push_bind(filter.limit);
+        // Late changes are few: found by their time and then put in order, not looked for in that order.
+        let order = if filter.since.is_some() { "connection || '', kind" } else { "connection, kind" };
+        sql.push(format!(" order by {order}, natural_key limit ")).push_bind(filter.limit);
         Ok(sql.build_query_as().fetch_all(&self.read).await?)
     }
 }

@@ -2,144 +2,97 @@
 //!
 //! One SQL text serves every engine, through sqlx's `Any` driver: `$1` placeholders, ids as text, times as bigint
 //! milliseconds, money as decimal text, booleans as 0 and 1.
+//!
+//! `SQLite` has one writer, so a transaction that reads and then writes is alone there. On `PostgreSQL` it is not:
+//! such a transaction first calls [`Store::serialise`] for what it is about. Where one takes several such locks, the
+//! order is connections, intent, link, object; rows are locked after that.
 
 pub mod accounts;
+mod address;
 pub mod audit;
 pub mod cache;
 pub mod cipher;
 pub mod connections;
 pub mod counts;
 pub mod dead_letters;
+mod error;
 pub mod intents;
 pub mod jobs;
+pub mod leases;
 pub mod ledger;
+mod line;
 pub mod links;
 pub mod objects;
 pub mod parked;
+mod schema;
 
-use std::path::Path;
-use std::time::Duration;
-
-use sqlx::any::{AnyPoolOptions, install_default_drivers};
-use sqlx::{Any, AnyConnection, AnyPool, Connection as _, Transaction};
-
-pub use cipher::Cipher;
+use sha2::Digest as _;
 
 use crate::domain::clock::Clock;
+use crate::domain::event::ObjectKey;
 
-/// A failure of the state database.
-#[derive(Debug, thiserror::Error)]
-pub enum StoreError {
-    /// The database did not answer as it should.
-    #[error("state database: {0}")]
-    Sql(#[from] sqlx::Error),
-    /// The database was written by a newer version of this program.
-    #[error(
-        "the state database is from a newer version of sapo-sync (migration {0} is not known here); run that version, or restore a back-up made by this one"
-    )]
-    Newer(i64),
-    /// A migration failed.
-    #[error("state database: migration failed: {0}")]
-    Migrate(sqlx::migrate::MigrateError),
-    /// A stored value cannot be read.
-    #[error("state database: {what} cannot be read: {why}")]
-    Corrupt {
-        /// What.
-        what: String,
-        /// Why.
-        why: String,
-    },
-    /// A secret cannot be decrypted with the master key given.
-    #[error(
-        "{0} cannot be decrypted: the master key is not the one it was encrypted with (SAPO_SYNC__MASTER_KEY, or master.key in the data dir)"
-    )]
-    WrongKey(String),
-    /// The file or its folder cannot be written.
-    #[error(
-        "{path} cannot be opened: {why}; check that the data dir exists, has room, and is writable by this user (SAPO_SYNC__DATA_DIR)"
-    )]
-    Open {
-        /// The file.
-        path: String,
-        /// Why.
-        why: String,
-    },
-    /// What was asked for is not there.
-    #[error("{0}")]
-    NotFound(String),
-}
+pub use address::Engine;
+pub use cipher::Cipher;
+pub use error::StoreError;
+pub use line::{Held, Tx};
 
-impl StoreError {
-    /// The stable word.
-    pub fn code(&self) -> &'static str {
-        match self {
-            Self::Sql(_) => "store_unavailable",
-            Self::Newer(_) => "store_newer",
-            Self::Migrate(_) => "store_migration",
-            Self::Corrupt { .. } => "store_corrupt",
-            Self::WrongKey(_) => "wrong_master_key",
-            Self::Open { .. } => "store_cannot_open",
-            Self::NotFound(_) => "not_found",
-        }
-    }
-
-    fn corrupt(what: impl Into<String>, why: impl std::fmt::Display) -> Self {
-        Self::Corrupt { what: what.into(), why: why.to_string() }
-    }
-}
-
-/// A short writing transaction.
-pub type Tx = Transaction<'static, Any>;
+use address::Address;
+use line::Line;
 
 /// The state database.
-///
-/// `SQLite` has one writer, so writes go through a pool of one connection and never find the file busy by our own
-/// doing; reads have a pool of their own.
 #[derive(Clone, Debug)]
 pub struct Store {
-    write: AnyPool,
-    read: AnyPool,
+    address: Address,
+    write: Line,
+    read: Line,
     cipher: Cipher,
     clock: Clock,
 }
 
 impl Store {
-    /// Opens the database, makes it where it is missing, and brings it up to this version.
+    /// Opens the database, makes its tables where they are missing, and brings it up to this version.
     pub async fn open(url: &str, cipher: Cipher, clock: Clock) -> Result<Self, StoreError> {
-        install_default_drivers();
-        let path = url.trim_start_matches("sqlite://").split('?').next().unwrap_or_default().to_owned();
-        if let Some(folder) = Path::new(&path).parent() {
-            std::fs::create_dir_all(folder)
-                .map_err(|error| StoreError::Open { path: path.clone(), why: error.to_string() })?;
-        }
-        let url = if url.contains('?') { url.to_owned() } else { format!("{url}?mode=rwc") };
-        // Once by itself: a pool would try again and again, and tell of the time that took instead of the reason.
-        let first = async { prepare(&mut AnyConnection::connect(&url).await?).await };
-        first.await.map_err(|error| StoreError::Open { path: path.clone(), why: error.to_string() })?;
-        let open = |connections: u32| {
-            AnyPoolOptions::new()
-                .max_connections(connections)
-                .acquire_timeout(Duration::from_mins(1))
-                // Many workers wait in line for the one writer; that is no news.
-                .acquire_slow_threshold(Duration::from_mins(1))
-                .after_connect(|connection, _| Box::pin(prepare(connection)))
-        };
-        let write = open(1).connect(&url).await.map_err(|error| StoreError::Open { path, why: error.to_string() })?;
-        let store = Self { read: open(4).connect_lazy(&url)?, write, cipher, clock };
+        let store = Self::connect(url, cipher, clock, address::CONNECTIONS)?;
         store.migrate().await?;
         Ok(store)
     }
 
-    async fn migrate(&self) -> Result<(), StoreError> {
-        sqlx::migrate!("src/store/migrations/sqlite").run(&self.write).await.map_err(|error| match error {
-            sqlx::migrate::MigrateError::VersionMissing(version) => StoreError::Newer(version),
-            other => StoreError::Migrate(other),
-        })
+    /// Opens the database as it is; a server need not be there yet. [`Store::check_schema`] tells whether it is as
+    /// this version needs it. `connections` is how many are held at most, where it is a server.
+    pub fn connect(url: &str, cipher: Cipher, clock: Clock, connections: u32) -> Result<Self, StoreError> {
+        let address = Address::parse(url, connections)?;
+        let (write, read) = address.lines()?;
+        Ok(Self { address, write, read, cipher, clock })
+    }
+
+    /// Which database it is.
+    pub fn engine(&self) -> Engine {
+        self.address.engine
     }
 
     /// Begins a writing transaction.
     pub async fn begin(&self) -> Result<Tx, StoreError> {
-        Ok(self.write.begin_with("begin immediate").await?)
+        let statement = match self.engine() {
+            Engine::Sqlite => "begin immediate",
+            Engine::Postgres => "begin",
+        };
+        Ok(self.write.begin(statement).await?)
+    }
+
+    /// Waits until no other transaction is at work on a scope, and keeps it until the end of this one. What is read
+    /// after this call is what the others left. On `SQLite` every writing transaction is alone anyway.
+    pub async fn serialise(&self, tx: &mut Tx, scope: &str) -> Result<(), StoreError> {
+        if self.engine() == Engine::Postgres {
+            let hash: [u8; 32] = sha2::Sha256::digest(scope.as_bytes()).into();
+            let lock = hash.first_chunk().map_or(0, |first| i64::from_be_bytes(*first));
+            sqlx::query("select pg_advisory_xact_lock($1)").bind(lock).execute(&mut **tx).await?;
+        }
+        Ok(())
+    }
+
+    /// [`Store::serialise`] for one object: its parked row, its letters, and the ledger rows of its events.
+    async fn serialise_object(&self, tx: &mut Tx, key: &ObjectKey) -> Result<(), StoreError> {
+        self.serialise(tx, &object_scope(&key.connection, key.source.as_str(), key.kind.as_str(), &key.object_id)).await
     }
 
     /// The clock that stamps rows.
@@ -163,23 +116,15 @@ impl Store {
         Ok(tx.commit().await?)
     }
 
-    /// Closes both pools.
+    /// Closes every connection.
     pub async fn close(&self) {
-        self.read.close().await;
-        self.write.close().await;
+        self.read.pool().close().await;
+        self.write.pool().close().await;
     }
 }
 
-async fn prepare(connection: &mut AnyConnection) -> Result<(), sqlx::Error> {
-    for pragma in [
-        "pragma busy_timeout = 10000",
-        "pragma journal_mode = wal",
-        "pragma synchronous = full",
-        "pragma foreign_keys = on",
-    ] {
-        sqlx::query(pragma).execute(&mut *connection).await?;
-    }
-    Ok(())
+fn object_scope(connection: &str, source: &str, kind: &str, object_id: &str) -> String {
+    format!("object:{connection}:{source}:{kind}:{object_id}")
 }
 
 /// The key that searches fold to: lower case, without diacritics, so that `ao` finds `Áo` on every engine.

@@ -66,6 +66,7 @@ impl Store {
             return Ok(false);
         }
         let mut tx = self.begin().await?;
+        self.serialise(&mut tx, &format!("components:{connection}:{product_id}")).await?;
         sqlx::query("delete from components where connection = $1 and product_id = $2")
             .bind(connection)
             .bind(product_id)

@@ -5,7 +5,7 @@ use serde::Serialize;
 
 use super::{Store, StoreError, Tx};
 use crate::domain::clock::Millis;
-use crate::domain::event::{Event, ObjectKey, Shape};
+use crate::domain::event::{Event, Kind, ObjectKey, Shape};
 use crate::domain::outcome::Cause;
 
 /// A parked row, without its payload.
@@ -103,6 +103,7 @@ impl Store {
     /// the row says that the object is read anew. The event that gave way is noted in the ledger as superseded.
     pub async fn park(&self, tx: &mut Tx, park: &ToPark<'_>) -> Result<(), StoreError> {
         let key = &park.event.key;
+        self.serialise_object(tx, key).await?;
         let before: Option<(String, Vec<u8>, Option<Millis>, String)> = sqlx::query_as(
             "select attributes, body, version, event_id from parked where connection = $1 and source = $2 and kind = $3 and object_id = $4",
         )
@@ -167,6 +168,7 @@ impl Store {
 
     /// Deletes the row of an object that is settled: this event's own, or one whose state is not newer than `version`.
     pub async fn unpark(&self, tx: &mut Tx, event: &Event, version: Option<Millis>) -> Result<(), StoreError> {
+        self.serialise_object(tx, &event.key).await?;
         let id = event.id.to_string();
         let gone: Option<(String,)> = sqlx::query_as(
             "delete from parked where connection = $1 and source = $2 and kind = $3 and object_id = $4
@@ -194,31 +196,43 @@ impl Store {
             .bind(self.clock.now())
             .execute(&mut **tx)
             .await?;
+        // Where it was a replayed letter, it will have no end of its own.
+        sqlx::query("update dead_letters set state = 'superseded' where event_id = $1 and state = 'replayed'")
+            .bind(event_id)
+            .execute(&mut **tx)
+            .await?;
         Ok(())
     }
 
-    /// The accounts that have due rows.
-    pub async fn due_accounts(&self) -> Result<Vec<String>, StoreError> {
-        let rows: Vec<(String,)> = sqlx::query_as("select distinct account from parked where due_at <= $1")
+    /// Where rows are due: account, connection and kind of each.
+    pub async fn due_accounts(&self) -> Result<Vec<(String, String, String)>, StoreError> {
+        Ok(sqlx::query_as("select distinct account, connection, kind from parked where due_at <= $1")
             .bind(self.clock.now())
             .fetch_all(&self.read)
-            .await?;
-        Ok(rows.into_iter().map(|row| row.0).collect())
+            .await?)
     }
 
-    /// Due rows of an account: orders first, then by age.
-    pub async fn due(&self, account: &str, class_from: i64, class_to: i64, limit: i64) -> Result<Vec<Due>, StoreError> {
-        let rows: Vec<DueRow> = sqlx::query_as(
-            "select attributes, body, generation, account, class, cause, attempts, first_parked_at from parked
-             where account = $1 and due_at <= $2 and class >= $3 and class <= $4 order by class, first_parked_at limit $5",
-        )
-        .bind(account)
-        .bind(self.clock.now())
-        .bind(class_from)
-        .bind(class_to)
-        .bind(limit)
-        .fetch_all(&self.read)
-        .await?;
+    /// Due rows of an account, of these kinds: orders first, then by age.
+    pub async fn due(
+        &self,
+        account: &str,
+        kinds: &[Kind],
+        class_from: i64,
+        class_to: i64,
+        limit: i64,
+    ) -> Result<Vec<Due>, StoreError> {
+        let mut sql = sqlx::QueryBuilder::<sqlx::Any>::new(
+            "select attributes, body, generation, account, class, cause, attempts, first_parked_at from parked where account = ",
+        );
+        sql.push_bind(account.to_owned()).push(" and due_at <= ").push_bind(self.clock.now());
+        sql.push(" and class >= ").push_bind(class_from).push(" and class <= ").push_bind(class_to);
+        sql.push(" and kind in (");
+        let mut list = sql.separated(", ");
+        for kind in kinds {
+            list.push_bind(kind.as_str());
+        }
+        sql.push(") order by class, first_parked_at limit ").push_bind(limit);
+        let rows: Vec<DueRow> = sql.build_query_as().fetch_all(&self.read).await?;
         rows.into_iter().map(due).collect()
     }
 
@@ -297,12 +311,11 @@ impl Store {
             sql.push(" and first_parked_at >= ").push_bind(since);
         }
         if let Some(search) = &filter.search {
-            sql.push(" and (object_id = ").push_bind(search.clone());
-            sql.push(" or (event_id >= ").push_bind(search.clone());
+            // Each by its own index: joined with `or`, PostgreSQL would read the whole table.
+            sql.push(" and event_id in (select event_id from parked where object_id = ").push_bind(search.clone());
+            sql.push(" union select event_id from parked where event_id >= ").push_bind(search.clone());
             sql.push(" and event_id < ").push_bind(format!("{search}g"));
-            sql.push(") or event_id in (select event_id from ledger where reference = ")
-                .push_bind(search.clone())
-                .push("))");
+            sql.push(" union select event_id from ledger where reference = ").push_bind(search.clone()).push(")");
         }
         sql.push(" order by first_parked_at limit ").push_bind(filter.limit);
         Ok(sql.build_query_as().fetch_all(&self.read).await?)
@@ -361,7 +374,7 @@ fn newest(known: Event, mut arriving: Event) -> Event {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::event::{Kind, System};
+    use crate::domain::event::System;
 
     fn event(version: Option<Millis>, shape: Shape) -> Event {
         let key =

@@ -1,19 +1,35 @@
 //! Runs stored jobs: whoever holds the lease walks, waits for the events it made, and reports.
+//!
+//! Several run side by side, walks in one lane and replays in another, so that neither waits behind the other.
 
+use std::collections::HashMap;
+use std::panic::AssertUnwindSafe;
 use std::time::Duration;
 
+use futures::FutureExt as _;
 use serde::{Deserialize, Serialize};
+use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
+use super::replay::many;
 use super::walk::{Found, LEASE, Mode, Walk, WalkError, since, walk_event};
 use crate::domain::clock::{Millis, millis};
 use crate::domain::connection::State;
 use crate::store::StoreError;
-use crate::store::jobs::Job;
+use crate::store::jobs::{Job, Lane};
 use crate::work::context::Context;
 
 /// How often a job is looked for, and a running one's events are counted.
 const TICK: Duration = Duration::from_millis(500);
+/// Who the audit log says ended a job.
+const ACTOR: &str = "sapo-sync";
+
+/// How many jobs of a lane run at once. A walk holds a catalogue in memory; a replay holds nothing.
+fn room(lane: Lane) -> usize {
+    match lane {
+        Lane::Walks | Lane::Replays => 2,
+    }
+}
 
 /// How a job's events ended.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -45,20 +61,57 @@ impl Summary {
     }
 }
 
-/// Runs jobs until stopped.
+/// Runs jobs until stopped; those at work then store where they are.
 pub async fn run(context: Context, stop: CancellationToken) {
     let mut tick = tokio::time::interval(TICK);
+    let mut tasks: JoinSet<String> = JoinSet::new();
+    let mut running: HashMap<String, Lane> = HashMap::new();
     while stop.run_until_cancelled(tick.tick()).await.is_some() {
-        match context.store.take_job(&context.owner, LEASE).await {
-            Ok(Some(job)) => {
-                if let Err(error) = run_one(&context, &job, &stop).await {
-                    tracing::error!(code = error.code(), %error, job = %job.id, kind = %job.kind, "a job could not be stored; it goes on later");
+        while let Some(ended) = tasks.try_join_next() {
+            forget(&mut running, ended);
+        }
+        for lane in Lane::ALL {
+            while running.values().filter(|other| **other == lane).count() < room(lane) {
+                let job = match context.store.take_job(&context.owner, LEASE, lane).await {
+                    Ok(Some(job)) => job,
+                    Ok(None) => break,
+                    Err(error) => {
+                        tracing::debug!(%error, "jobs cannot be read");
+                        break;
+                    }
+                };
+                // Its lease ran out while this process could not renew it, and is renewed by this.
+                if running.insert(job.id.clone(), lane).is_none() {
+                    tasks.spawn(run_guarded(context.clone(), job, stop.clone()));
                 }
             }
-            Ok(None) => {}
-            Err(error) => tracing::debug!(%error, "jobs cannot be read"),
         }
     }
+    while tasks.join_next().await.is_some() {}
+}
+
+fn forget(running: &mut HashMap<String, Lane>, ended: Result<String, tokio::task::JoinError>) {
+    match ended {
+        Ok(id) => {
+            running.remove(&id);
+        }
+        // Caught where a job is run; what is left would be a defect of this file.
+        Err(error) => tracing::error!(%error, "a job ended without a word"),
+    }
+}
+
+/// Runs one job and tells its id; a panic ends the job, and neither the others nor the process.
+async fn run_guarded(context: Context, job: Job, stop: CancellationToken) -> String {
+    let ended = if let Ok(ended) = AssertUnwindSafe(run_one(&context, &job, &stop)).catch_unwind().await {
+        ended
+    } else {
+        tracing::error!(job = %job.id, kind = %job.kind, "a job panicked; that is a defect, please report it");
+        end(&context, &job, "failed", None, Some("the work on it panicked; that is a defect, please report it")).await
+    };
+    if let Err(error) = ended {
+        tracing::error!(code = error.code(), %error, job = %job.id, kind = %job.kind, "a job could not be stored; it goes on later");
+    }
+    job.id
 }
 
 /// Stores a reconcile job for every active connection whose last one began longer ago than the period: at once after
@@ -93,7 +146,10 @@ async fn reconcile_when_due(
 
 /// Runs one job that is held.
 pub async fn run_one(context: &Context, job: &Job, stop: &CancellationToken) -> Result<(), StoreError> {
-    let ended = walk_and_wait(context, job, stop).await;
+    let ended = match job.kind.as_str() {
+        many::KIND => many::run(context, job, stop).await,
+        _ => walk_and_wait(context, job, stop).await,
+    };
     match ended {
         Ok(summary) => {
             let text = serde_json::to_string(&summary).unwrap_or_default();
@@ -103,35 +159,40 @@ pub async fn run_one(context: &Context, job: &Job, stop: &CancellationToken) -> 
                     .set(summary.events as f64);
             }
             tracing::info!(job = %job.id, kind = %job.kind, connection = %job.connection, events = summary.events, dead = summary.dead, parked = summary.parked, "job done");
-            context.store.finish_job(&job.id, "done", &text, None).await
+            end(context, job, "done", Some(&text), None).await
         }
         Err(WalkError::Stopped) if stop.is_cancelled() => context.store.let_go_job(&job.id, &context.owner).await,
-        Err(WalkError::Stopped) => {
-            let now = context.store.job(&job.id).await?;
-            context
-                .store
-                .finish_job(
-                    &job.id,
-                    "stopped",
-                    now.as_ref().map_or("{}", |job| job.found.as_str()),
-                    Some("stopped by hand"),
-                )
-                .await
-        }
+        Err(WalkError::Stopped) => end(context, job, "stopped", None, Some("stopped by hand")).await,
         Err(WalkError::Store(error)) => Err(error),
-        Err(error) => {
-            let now = context.store.job(&job.id).await?;
-            context
-                .store
-                .finish_job(
-                    &job.id,
-                    "failed",
-                    now.as_ref().map_or("{}", |job| job.found.as_str()),
-                    Some(&error.to_string()),
-                )
-                .await
-        }
+        Err(error) => end(context, job, "failed", None, Some(&error.to_string())).await,
     }
+}
+
+/// Ends a job, unless somebody else has taken it over; what was found so far stays where nothing better is known.
+async fn end(
+    context: &Context,
+    job: &Job,
+    state: &str,
+    found: Option<&str>,
+    reason: Option<&str>,
+) -> Result<(), StoreError> {
+    let store = &context.store;
+    let is_replay = job.kind == many::KIND;
+    let mut reason = reason.map(ToOwned::to_owned);
+    let mut told = found.unwrap_or_default().to_owned();
+    if found.is_none() {
+        told = store.job(&job.id).await?.map_or_else(|| "{}".to_owned(), |now| now.found);
+    }
+    let left = if is_replay { Some(many::left(store, job).await?) } else { None };
+    if let (Some(why), Some(left)) = (&mut reason, &left) {
+        *why = format!("{why}; {left}");
+    }
+    let mut tx = store.begin().await?;
+    let held = store.finish_job(&mut tx, &job.id, &context.owner, state, &told, reason.as_deref()).await?;
+    if let Some(left) = left.filter(|_| held) {
+        store.audit(&mut tx, ACTOR, "dead replay many ended", &job.id, &format!("{state}: {left}")).await?;
+    }
+    Ok(tx.commit().await?)
 }
 
 async fn walk_and_wait(context: &Context, job: &Job, stop: &CancellationToken) -> Result<Summary, WalkError> {

@@ -48,6 +48,13 @@ pub struct Context {
     pub branches: Branches,
 }
 
+impl Context {
+    /// Accounts that are seen to fail: the next call that works opens them again.
+    pub fn note_failing(&self, accounts: impl Iterator<Item = String>) {
+        self.failing.lock().unwrap_or_else(PoisonError::into_inner).extend(accounts);
+    }
+}
+
 /// Default branches by store account, each with the moment when it is to be asked for again.
 pub type Branches = Arc<Mutex<HashMap<String, (u64, Millis)>>>;
 

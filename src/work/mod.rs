@@ -6,16 +6,20 @@ pub mod context;
 mod create;
 mod customers;
 pub mod keeper;
+pub mod lead;
 mod order_in;
 mod order_out;
 mod payment;
+mod poison;
 pub mod process;
 pub mod products;
+pub mod queues;
 pub mod release;
 mod settle;
 mod shop;
 mod window;
 
+use std::collections::BTreeSet;
 use std::panic::AssertUnwindSafe;
 use std::time::Duration;
 
@@ -25,12 +29,13 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use crate::broker::{BrokerError, Consumer, Delivery};
+use crate::broker::{BrokerError, Consumer, Delivery, Queue, Share};
 use crate::domain::event::ObjectKey;
 use crate::domain::outcome::{Cause, Outcome};
 use crate::observe::crash;
 use crate::store::StoreError;
 use context::{Context, Left};
+use poison::Poison;
 use process::Processed;
 use window::{Batch, Window};
 
@@ -38,28 +43,36 @@ use window::{Batch, Window};
 const WINDOW: usize = 256;
 /// Objects worked on at once.
 const RUNNING: usize = 128;
-/// A redelivered message that is marked so often killed its worker that often.
-const MARKS: i64 = 3;
+/// How long the state database may take to answer before it counts as away; longer than its own time-outs.
+const PATIENCE: Duration = Duration::from_secs(60);
 
-/// Works until stopped; what was started is finished.
-pub async fn work(context: Context, stop: CancellationToken) -> Result<(), BrokerError> {
-    let consumer = context.broker.consume().await?;
+/// Works until stopped; what was started is finished. `share` says which queues to take from, where processes share
+/// them.
+pub async fn work(context: Context, share: Share, stop: CancellationToken) -> Result<(), BrokerError> {
+    let partitions = context.broker.partitions();
+    let mut wanted = share.wanted.clone();
+    let consumer = context.broker.consume(share).await?;
+    let poison = Poison::new(context.store.clone());
     let (room, room_seen) = watch::channel(WINDOW);
     let (feed, mut fed) = mpsc::channel(1);
-    let feeder = tokio::spawn(take(consumer, room_seen, feed, stop.clone()));
+    let feeder = tokio::spawn(take(consumer, poison.clone(), room_seen, feed, stop.clone()));
     let mut window = Window::default();
     let mut running: JoinSet<Ended> = JoinSet::new();
     let mut open = true;
     loop {
         if !stop.is_cancelled() {
-            start(&context, &mut window, &mut running);
+            start(&context, &poison, &mut window, &mut running);
         }
         tokio::select! {
             batch = fed.recv(), if open => match batch {
-                Some(Ok(deliveries)) => deliveries.into_iter().for_each(|delivery| window.add(delivery)),
+                Some(Ok(deliveries)) => {
+                    deliveries.into_iter().for_each(|(delivery, alone)| window.add(delivery, alone));
+                    give_up(&mut window, &wanted).await;
+                }
                 Some(Err(error)) => return Err(error),
                 None => open = false,
             },
+            Ok(()) = wanted.changed(), if partitions.is_some() => give_up(&mut window, &wanted).await,
             Some(ended) = running.join_next() => match ended {
                 Ok(ended) => {
                     window.finished(&ended.key, ended.deliveries);
@@ -74,16 +87,27 @@ pub async fn work(context: Context, stop: CancellationToken) -> Result<(), Broke
         room.send_replace(WINDOW.saturating_sub(window.held()));
     }
     // Side by side: they share their commits.
-    join_all(window.drain().into_iter().map(Delivery::give_back)).await;
+    join_all(window.give_up(|_| true).into_iter().map(Delivery::give_back)).await;
     let _stopped = feeder.await;
     Ok(())
 }
 
+/// Gives back what was not started of queues that are not this process's any more.
+async fn give_up(window: &mut Window, wanted: &watch::Receiver<BTreeSet<Queue>>) {
+    let wanted = wanted.borrow().clone();
+    let foreign = window.give_up(|delivery| delivery.queue().is_some_and(|queue| !wanted.contains(&queue)));
+    join_all(foreign.into_iter().map(Delivery::give_back)).await;
+}
+
+/// Deliveries, each with whether it runs alone.
+type Taken = Result<Vec<(Box<dyn Delivery>, bool)>, BrokerError>;
+
 /// Takes deliveries as long as there is room in the window.
 async fn take(
     mut consumer: Box<dyn Consumer>,
+    poison: Poison,
     mut room: watch::Receiver<usize>,
-    feed: mpsc::Sender<Result<Vec<Box<dyn Delivery>>, BrokerError>>,
+    feed: mpsc::Sender<Taken>,
     stop: CancellationToken,
 ) {
     let taking = async {
@@ -93,7 +117,10 @@ async fn take(
                 Err(_) => return,
             };
             room.mark_unchanged();
-            let taken = consumer.next(most).await;
+            let taken = match consumer.next(most).await {
+                Ok(deliveries) => Ok(poison.alone(deliveries).await),
+                Err(error) => Err(error),
+            };
             let failed = taken.is_err();
             if feed.send(taken).await.is_err() || failed || room.changed().await.is_err() {
                 return;
@@ -109,31 +136,35 @@ struct Ended {
     away: Option<StoreError>,
 }
 
-fn start(context: &Context, window: &mut Window, running: &mut JoinSet<Ended>) {
+fn start(context: &Context, poison: &Poison, window: &mut Window, running: &mut JoinSet<Ended>) {
     if window.must_run_alone() {
         if running.is_empty()
             && let Some(batch) = window.take_alone()
         {
-            running.spawn(work_on(context.clone(), batch, true));
+            running.spawn(work_on(context.clone(), poison.clone(), batch));
         }
         return;
     }
     while running.len() < RUNNING
         && let Some(batch) = window.take()
     {
-        running.spawn(work_on(context.clone(), batch, false));
+        running.spawn(work_on(context.clone(), poison.clone(), batch));
     }
 }
 
-async fn work_on(context: Context, batch: Batch, alone: bool) -> Ended {
+async fn work_on(context: Context, poison: Poison, batch: Batch) -> Ended {
     let (key, deliveries) = (batch.event.key.clone(), batch.superseded.len() + 1);
     crash::point("taken");
     let settled = async {
-        let processed = outcome(&context, &batch, alone).await?;
-        settle::commit(&context, &batch, processed).await
+        let processed = outcome(&context, &poison, &batch).await?;
+        // What hangs because the network is cut ends, and is done again.
+        tokio::time::timeout(PATIENCE, settle::commit(&context, &batch, processed))
+            .await
+            .unwrap_or_else(|_| Err(StoreError::NotFound("the state database does not answer".to_owned())))
     };
     match settled.await {
         Ok(dead) => {
+            poison.settled(&batch.event.id.to_string());
             settle::acknowledge(batch, dead).await;
             Ended { key, deliveries, away: None }
         }
@@ -146,10 +177,11 @@ async fn work_on(context: Context, batch: Batch, alone: bool) -> Ended {
     }
 }
 
-async fn outcome(context: &Context, batch: &Batch, alone: bool) -> Result<Processed, StoreError> {
+async fn outcome(context: &Context, poison: &Poison, batch: &Batch) -> Result<Processed, StoreError> {
     let event = &batch.event;
     let plain = |outcome| Processed { outcome, left: Left::nothing(), account: event.key.connection.clone() };
-    if alone && context.store.mark_poison(&event.id.to_string()).await? >= MARKS {
+    let again = batch.superseded.iter().chain([&batch.survivor]).any(|delivery| delivery.redelivered());
+    if again && poison.mark(&event.id.to_string()).await? {
         return Ok(plain(Outcome::dead(
             "poison",
             "its worker died each time it was worked on; it is set aside so that others can go on",

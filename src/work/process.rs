@@ -38,6 +38,14 @@ pub async fn process(context: &Context, event: &Event, dry: bool) -> Result<Proc
     let account =
         found.map_or_else(|| event.key.connection.clone(), |row| row.connection.target_account(event.key.source));
     let plain = |outcome| Processed { outcome, left: Left::nothing(), account: account.clone() };
+    // Before the connection is looked for: a stranger's message names none, and is not to vanish.
+    if event.shape == Shape::Unreadable {
+        let reason = match found {
+            Some(_) => "the body is rightly signed but is not a readable object; ask the sender what it is",
+            None => "it cannot be read, and no connection goes by its name; find out who publishes to these queues",
+        };
+        return Ok(plain(Outcome::dead("unreadable", reason)));
+    }
     let Some((row, store)) = found.and_then(|row| Some((row, snapshot.0.stores.get(&row.connection.store)?))) else {
         return Ok(plain(Outcome::skipped("not_connected", "the connection is not there any more")));
     };
@@ -55,12 +63,6 @@ pub async fn process(context: &Context, event: &Event, dry: bool) -> Result<Proc
 
 async fn straight_way(run: &Run<'_>) -> Result<Outcome, Halt> {
     let event = run.event;
-    if event.shape == Shape::Unreadable {
-        return Ok(Outcome::dead(
-            "unreadable",
-            "the body is rightly signed but is not a readable object; ask the sender what it is",
-        ));
-    }
     match run.connection().state {
         State::Active => {}
         State::Paused if run.dry => {}

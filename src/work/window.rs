@@ -3,7 +3,10 @@
 use std::collections::{HashMap, VecDeque};
 
 use crate::broker::Delivery;
-use crate::domain::event::{Event, ObjectKey, Shape};
+use crate::domain::event::{Event, Kind, ObjectKey, Shape};
+
+/// While orders wait, every so manyth start is for something else.
+const OTHERS: usize = 10;
 
 /// One piece of work: the state to apply, and the deliveries that it settles.
 pub struct Batch {
@@ -25,29 +28,35 @@ struct Object {
 #[derive(Default)]
 pub struct Window {
     objects: HashMap<ObjectKey, Object>,
-    ready: VecDeque<ObjectKey>,
+    orders: VecDeque<ObjectKey>,
+    others: VecDeque<ObjectKey>,
+    started: usize,
     alone: VecDeque<Box<dyn Delivery>>,
     held: usize,
 }
 
 impl Window {
     /// Adds a delivery. One that may have killed a worker before waits to run alone.
-    pub fn add(&mut self, delivery: Box<dyn Delivery>) {
+    pub fn add(&mut self, delivery: Box<dyn Delivery>, alone: bool) {
         self.held += 1;
-        if delivery.redelivered() {
+        if alone {
             self.alone.push_back(delivery);
             return;
         }
-        self.add_to_object(delivery);
-    }
-
-    fn add_to_object(&mut self, delivery: Box<dyn Delivery>) {
         let key = delivery.event().key.clone();
         let object = self.objects.entry(key.clone()).or_default();
-        if !object.running && object.waiting.is_empty() {
-            self.ready.push_back(key);
-        }
+        let ready = !object.running && object.waiting.is_empty();
         object.waiting.push(delivery);
+        if ready {
+            self.make_ready(key);
+        }
+    }
+
+    fn make_ready(&mut self, key: ObjectKey) {
+        match key.kind {
+            Kind::Order | Kind::Shop => self.orders.push_back(key),
+            Kind::Product | Kind::Customer => self.others.push_back(key),
+        }
     }
 
     /// How many deliveries are held.
@@ -62,17 +71,42 @@ impl Window {
 
     /// The next delivery that runs alone.
     pub fn take_alone(&mut self) -> Option<Batch> {
-        let delivery = self.alone.pop_front()?;
-        self.objects.entry(delivery.event().key.clone()).or_default().running = true;
-        Some(Batch { event: delivery.event().clone(), survivor: delivery, superseded: Vec::new() })
+        loop {
+            let delivery = self.alone.pop_front()?;
+            if !delivery.alive() {
+                self.held -= 1;
+                continue;
+            }
+            self.objects.entry(delivery.event().key.clone()).or_default().running = true;
+            return Some(Batch { event: delivery.event().clone(), survivor: delivery, superseded: Vec::new() });
+        }
     }
 
-    /// The next object whose newest state can be worked on.
+    /// The next object whose newest state can be worked on: orders first, but not only. Deliveries that the broker has
+    /// taken back are left to it.
     pub fn take(&mut self) -> Option<Batch> {
-        let key = self.ready.pop_front()?;
-        let object = self.objects.get_mut(&key)?;
-        object.running = true;
-        newest(std::mem::take(&mut object.waiting))
+        loop {
+            let key = self.next_ready()?;
+            let Some(object) = self.objects.get_mut(&key) else { continue };
+            let before = object.waiting.len();
+            object.waiting.retain(|delivery| delivery.alive());
+            self.held -= before - object.waiting.len();
+            if object.waiting.is_empty() {
+                self.objects.remove(&key);
+                continue;
+            }
+            object.running = true;
+            self.started += 1;
+            return newest(std::mem::take(&mut object.waiting));
+        }
+    }
+
+    fn next_ready(&mut self) -> Option<ObjectKey> {
+        if self.started % OTHERS == OTHERS - 1 {
+            self.others.pop_front().or_else(|| self.orders.pop_front())
+        } else {
+            self.orders.pop_front().or_else(|| self.others.pop_front())
+        }
     }
 
     /// An object's work has ended, and with it `settled` deliveries.
@@ -83,20 +117,27 @@ impl Window {
             if object.waiting.is_empty() {
                 self.objects.remove(key);
             } else {
-                self.ready.push_back(key.clone());
+                self.make_ready(key.clone());
             }
         }
     }
 
-    /// Gives up everything that was not started.
-    pub fn drain(&mut self) -> Vec<Box<dyn Delivery>> {
-        self.ready.clear();
-        let mut all: Vec<_> = self.alone.drain(..).collect();
+    /// Gives up what was not started, as far as it is chosen.
+    pub fn give_up(&mut self, chosen: impl Fn(&dyn Delivery) -> bool) -> Vec<Box<dyn Delivery>> {
+        let mut all = Vec::new();
+        let mut keep = VecDeque::new();
+        for delivery in self.alone.drain(..) {
+            if chosen(&*delivery) { all.push(delivery) } else { keep.push_back(delivery) }
+        }
+        self.alone = keep;
         for object in self.objects.values_mut() {
-            all.append(&mut object.waiting);
+            all.extend(object.waiting.extract_if(.., |delivery| chosen(&**delivery)));
         }
         self.held -= all.len();
-        self.objects.retain(|_, object| object.running);
+        self.objects.retain(|_, object| object.running || !object.waiting.is_empty());
+        let waits = |key: &ObjectKey| self.objects.contains_key(key);
+        self.orders.retain(waits);
+        self.others.retain(waits);
         all
     }
 }
@@ -179,7 +220,7 @@ mod tests {
     fn window(events: &[Event]) -> Window {
         let mut window = Window::default();
         for event in events {
-            window.add(Box::new(Held(event.clone(), false)));
+            window.add(Box::new(Held(event.clone(), false)), false);
         }
         window
     }
@@ -202,7 +243,7 @@ mod tests {
     fn a_later_delivery_of_a_running_object_waits_for_it() {
         let mut window = window(&[event("1", Some(1), Shape::Whole, "a"), event("2", Some(1), Shape::Whole, "a")]);
         let first = window.take().unwrap();
-        window.add(Box::new(Held(event("1", Some(2), Shape::Whole, "b"), false)));
+        window.add(Box::new(Held(event("1", Some(2), Shape::Whole, "b"), false)), false);
         assert_eq!(window.take().unwrap().event.key.object_id, "2");
         assert!(window.take().is_none());
         window.finished(&first.event.key, 1);
@@ -238,10 +279,42 @@ mod tests {
         assert_eq!(window(&[late, gone]).take().unwrap().event.shape, Shape::Gone);
     }
 
+    fn order(id: &str) -> Event {
+        let mut order = event(id, Some(1), Shape::Whole, "a");
+        order.key.kind = Kind::Order;
+        order
+    }
+
     #[test]
-    fn a_redelivered_message_runs_alone() {
+    fn orders_go_first_and_leave_a_tenth_to_the_others() {
+        let mut all: Vec<Event> = (0..20).map(|n| event(&n.to_string(), Some(1), Shape::Whole, "a")).collect();
+        all.extend((0..20).map(|n| order(&n.to_string())));
+        let mut window = window(&all);
+        let started: Vec<Kind> = (0..20).map(|_| window.take().unwrap().event.key.kind).collect();
+        let orders = started.iter().filter(|kind| **kind == Kind::Order).count();
+        assert_eq!((started[0], orders), (Kind::Order, 18));
+        assert_eq!(std::iter::from_fn(|| window.take()).count(), 20);
+    }
+
+    #[test]
+    fn what_is_given_up_is_not_started_and_the_rest_goes_on() {
+        let mut window = window(&[order("1"), order("2"), event("3", Some(1), Shape::Whole, "a")]);
+        let running = window.take().unwrap();
+        window.add(Box::new(Held(order("1"), false)), false);
+        window.add(Box::new(Held(order("4"), true)), true);
+        let given_up = window.give_up(|delivery| delivery.event().key.kind == Kind::Order);
+        assert_eq!((given_up.len(), window.held()), (3, 2));
+        assert!(!window.must_run_alone());
+        assert_eq!(window.take().unwrap().event.key.object_id, "3");
+        assert!(window.take().is_none());
+        window.finished(&running.event.key, 1);
+        assert!(window.take().is_none());
+    }
+
+    #[test]
+    fn a_suspect_runs_alone() {
         let mut window = Window::default();
-        window.add(Box::new(Held(event("1", Some(1), Shape::Whole, "a"), true)));
+        window.add(Box::new(Held(event("1", Some(1), Shape::Whole, "a"), true)), true);
         assert!(window.must_run_alone() && window.take().is_none());
         assert!(window.take_alone().is_some());
         assert!(!window.must_run_alone());

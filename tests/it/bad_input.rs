@@ -2,11 +2,11 @@
 
 use std::path::Path;
 
-use sapo_sync::app::App;
+use sapo_sync::app::{App, Role};
 use sapo_sync::config::Config;
 use sqlx::Connection as _;
 
-use crate::harness::World;
+use crate::harness::{Setup, World};
 
 /// Settings as a file gives them.
 fn load(folder: &Path, text: &str) -> Result<Config, String> {
@@ -23,7 +23,7 @@ fn config(data_dir: &Path) -> Config {
 
 /// The whole message of why a program does not start.
 async fn refusal(config: Config) -> String {
-    match App::open(config).await {
+    match App::open(config, Role::Up).await {
         Ok(_) => panic!("it starts"),
         Err(error) => format!("{error:#}"),
     }
@@ -67,7 +67,7 @@ async fn a_port_in_use_is_told_with_the_setting_that_mends_it() {
     let mut config = config(folder.path());
     config.listen = world.running().address().unwrap();
     let address = config.listen.to_string();
-    let app = App::open(config).await.unwrap();
+    let app = App::open(config, Role::Up).await.unwrap();
     let message = format!("{:#}", app.bind().await.unwrap_err());
     assert_tells(&message, &[&address, "the port is in use", "SAPO_SYNC__LISTEN"]);
     world.finish(&[]).await;
@@ -92,7 +92,7 @@ async fn a_second_up_on_the_same_data_dir_is_refused_and_the_first_goes_on() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_database_from_a_newer_version_is_refused_and_left_as_it_is() {
-    let mut world = World::new().await;
+    let mut world = World::on_files(Setup::default()).await;
     world.stop().await;
     let url = format!("sqlite://{}", world.dir.path().join("state.db").display());
     let mut connection = sqlx::SqliteConnection::connect(&url).await.unwrap();
@@ -124,7 +124,7 @@ async fn a_file_that_is_no_database_is_refused() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_wrong_master_key_is_told_and_the_right_one_goes_on() {
-    let mut world = World::new().await;
+    let mut world = World::on_files(Setup::default()).await;
     world.stop().await;
     let mut wrong = config(world.dir.path());
     wrong.master_key = Some("11".repeat(32).into());
@@ -149,7 +149,7 @@ fn wrong_settings_name_their_key_what_is_expected_and_an_example() {
     let folder = tempfile::tempdir().unwrap();
     let missing = folder.path().join("no-such-key").display().to_string();
     let secret_file = format!("master_key_file = {missing:?}");
-    let table: [(&str, &[&str]); 15] = [
+    let table: [(&str, &[&str]); 16] = [
         ("listen = \"here\"", &["SAPO_SYNC__LISTEN", "\"here\"", "127.0.0.1:8080"]),
         ("listen = 8080", &["SAPO_SYNC__LISTEN", "127.0.0.1:8080"]),
         ("colour = \"red\"", &["colour", "sapo-sync config"]),
@@ -160,8 +160,9 @@ fn wrong_settings_name_their_key_what_is_expected_and_an_example() {
         ("[reconcile]\nevery = \"never\"", &["SAPO_SYNC__RECONCILE__EVERY", "never"]),
         ("[outgoing]\nsapo_limit = \"fast\"", &["SAPO_SYNC__OUTGOING__SAPO_LIMIT", "40+2/s"]),
         ("[outgoing]\nabaha_limit = \"0+2/s\"", &["SAPO_SYNC__OUTGOING__ABAHA_LIMIT", "40+2/s"]),
-        ("[broker]\nurl = \"amqp://guest:guest@host\"", &["SAPO_SYNC__BROKER__URL", "embedded"]),
-        ("[database]\nurl = \"postgres://me:pw@host/db\"", &["SAPO_SYNC__DATABASE__URL", "sqlite://"]),
+        ("[broker]\nurl = \"http://guest:guest@host\"", &["SAPO_SYNC__BROKER__URL", "amqp://"]),
+        ("[broker]\nurl = \"amqp://guest:guest@host\"", &["SAPO_SYNC__DATABASE__URL", "SAPO_SYNC__BROKER__URL"]),
+        ("[database]\nurl = \"mysql://me:pw@host/db\"", &["SAPO_SYNC__DATABASE__URL", "postgres://"]),
         ("master_key = \"aa\"\nmaster_key_file = \"key\"", &["SAPO_SYNC__MASTER_KEY_FILE", "keep one"]),
         (&secret_file, &["SAPO_SYNC__MASTER_KEY", "no-such-key", "cannot be read"]),
         ("listen = ", &["settings"]),

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use rust_decimal::Decimal;
 use sapo_sync::sandbox::{Omni, PlaceAbahaOrder, PlaceOrder, Sandbox, SandboxConfig};
+use secrecy::ExposeSecret as _;
 use serde_json::{Value, json};
 use sqlx::Connection as _;
 
@@ -153,17 +154,24 @@ async fn a_captured_body_sent_to_another_shop_of_the_same_app_is_a_401() {
 
 /// Takes every table away or brings them back: each statement of the program fails, as with a database that is gone.
 async fn tables(world: &World, away: bool) {
-    let url = format!("sqlite://{}", world.dir.path().join("state.db").display());
-    let mut connection = sqlx::SqliteConnection::connect(&url).await.unwrap();
-    sqlx::query("pragma busy_timeout = 10000").execute(&mut connection).await.unwrap();
+    let mut connection = sqlx::AnyConnection::connect(world.config.database_url.expose_secret()).await.unwrap();
+    let (list, begin) = if world.config.is_scaled() {
+        ("select cast(tablename as text) from pg_tables where schemaname = 'public' and tablename not like '\\_sqlx%'", "begin; ")
+    } else {
+        sqlx::query("pragma busy_timeout = 10000").execute(&mut connection).await.unwrap();
+        (
+            "select name from sqlite_master where type = 'table' and name not like 'sqlite_%' and name not like '_sqlx%'",
+            "begin immediate; ",
+        )
+    };
     let names: Vec<(String,)> = sqlx::query_as(
-        "select name from sqlite_master where type = 'table' and name not like 'sqlite_%' and name not like '_sqlx%'",
+        list,
     )
     .fetch_all(&mut connection)
     .await
     .unwrap();
     assert!(names.len() > 10);
-    let mut all = String::from("begin immediate; ");
+    let mut all = String::from(begin);
     for (name,) in names {
         let (from, to) = if away {
             (name.clone(), format!("away_{name}"))

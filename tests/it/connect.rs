@@ -8,7 +8,7 @@ use sapo_sync::sandbox::{Api, ApiEffect, ApiFault, WebhookEffect, WebhookFault};
 use sapo_sync::sync::connect::{Applied, ConnectError, apply, file};
 use serde_json::json;
 
-use crate::harness::{CONNECTION, World, dong};
+use crate::harness::{CONNECTION, Setup, World, dong};
 
 const ALL: (bool, bool, bool) = (true, true, true);
 
@@ -311,7 +311,7 @@ async fn a_host_of_ones_own_needs_the_setting() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn secrets_are_in_no_file_of_the_data_dir_in_plain() {
-    let mut world = World::new().await;
+    let mut world = World::on_files(Setup::default()).await;
     let omni = world.sandbox.omni();
     // Calls that fail in every way put addresses and answers into the story.
     for effect in [

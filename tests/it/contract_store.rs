@@ -5,36 +5,80 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bytes::Bytes;
 use sapo_sync::domain::clock::Clock;
+use sapo_sync::domain::connection::{Connection, Settings, State};
 use sapo_sync::domain::event::{Event, Kind, ObjectKey, Shape, System};
 use sapo_sync::domain::outcome::{Cause, Verdict};
+use sapo_sync::store::connections::{ConnectionAccount, StoreAccount};
 use sapo_sync::store::dead_letters::{DeadFilter, Verdict as Why};
 use sapo_sync::store::intents::{IntentKey, IntentKind, Taken};
 use sapo_sync::store::ledger::{EventFilter, Settlement, Step};
+use sapo_sync::store::links::{Link, LinkFilter, LinkKind};
 use sapo_sync::store::parked::ToPark;
 use sapo_sync::store::{Cipher, Store, StoreError};
+use secrecy::ExposeSecret as _;
+use sqlx::Connection as _;
 use tempfile::TempDir;
+
+use crate::database::Database;
 
 /// Where state is kept: stores opened one after the other find what the one before left.
 #[async_trait]
-trait Place: Send + Sync {
-    async fn open(&self) -> Store;
-}
-
-struct StateFile(TempDir);
-
-#[async_trait]
-impl Place for StateFile {
+pub trait Place: Send + Sync {
+    /// Where it is.
+    fn url(&self) -> String;
+    /// Where the master key lies.
+    fn dir(&self) -> &TempDir;
+    /// As it is, without bringing it up to date.
+    fn connect(&self) -> Store {
+        let cipher = Cipher::from_key_or_file(None, &self.dir().path().join("master.key")).unwrap();
+        Store::connect(&self.url(), cipher, Clock::system(), 4).unwrap()
+    }
     async fn open(&self) -> Store {
-        let cipher = Cipher::from_key_or_file(None, &self.0.path().join("master.key")).unwrap();
-        Store::open(&format!("sqlite://{}", self.0.path().join("state.db").display()), cipher, Clock::system())
-            .await
-            .unwrap()
+        let cipher = Cipher::from_key_or_file(None, &self.dir().path().join("master.key")).unwrap();
+        Store::open(&self.url(), cipher, Clock::system()).await.unwrap()
+    }
+    /// Several processes' worth of stores.
+    async fn open_many(&self, number: usize) -> Vec<Store> {
+        let first = self.open().await;
+        std::iter::once(first).chain((1..number).map(|_| self.connect())).collect()
+    }
+    /// Changes it past the store.
+    async fn run(&self, sql: &'static str) {
+        let mut connection = sqlx::AnyConnection::connect(&self.url()).await.unwrap();
+        sqlx::raw_sql(sql).execute(&mut connection).await.unwrap();
+        connection.close().await.unwrap();
     }
 }
 
-const ACCOUNT: &str = "abaha:501";
+/// A file of `SQLite`.
+pub struct StateFile(pub TempDir);
 
-fn event(id: &str, version: i64) -> Event {
+impl Place for StateFile {
+    fn url(&self) -> String {
+        format!("sqlite://{}", self.0.path().join("state.db").display())
+    }
+
+    fn dir(&self) -> &TempDir {
+        &self.0
+    }
+}
+
+/// A database of PostgreSQL, and where the master key lies.
+pub struct Server(pub Database, pub TempDir);
+
+impl Place for Server {
+    fn url(&self) -> String {
+        self.0.url.clone()
+    }
+
+    fn dir(&self) -> &TempDir {
+        &self.1
+    }
+}
+
+pub const ACCOUNT: &str = "abaha:501";
+
+pub fn event(id: &str, version: i64) -> Event {
     let key = ObjectKey { connection: "c".into(), source: System::Omni, kind: Kind::Product, object_id: id.into() };
     let mut event =
         Event::new(key, "s", "products/update", Shape::Whole, 1_000, Bytes::from(format!("{id} at {version}")));
@@ -69,7 +113,7 @@ async fn a_row_that_changed_while_it_was_being_released_is_not_deleted(place: &d
     let store = place.open().await;
     let (old, new) = (event("1", 5), event("1", 6));
     park(&store, &old, 1, Cause::Failing, None, -1).await;
-    let released = store.due(ACCOUNT, 0, 3, 10).await.unwrap();
+    let released = store.due(ACCOUNT, Kind::ALL, 0, 3, 10).await.unwrap();
     assert_eq!((released.len(), &released[0].event.id), (1, &old.id));
     // Meanwhile a newer state joins the row; then the release comes to its deletion.
     park(&store, &new, 1, Cause::Failing, None, -1).await;
@@ -79,7 +123,7 @@ async fn a_row_that_changed_while_it_was_being_released_is_not_deleted(place: &d
     assert_eq!(row.generation, released[0].generation + 1);
     // A wake-up in between is a change as well, so that it is not lost.
     for change in ["cause", "hand"] {
-        let again = store.due(ACCOUNT, 0, 3, 10).await.unwrap().remove(0);
+        let again = store.due(ACCOUNT, Kind::ALL, 0, 3, 10).await.unwrap().remove(0);
         match change {
             "cause" => {
                 park(&store, &new, 1, Cause::UnlinkedProduct, Some("sku:A"), 60_000).await;
@@ -90,7 +134,7 @@ async fn a_row_that_changed_while_it_was_being_released_is_not_deleted(place: &d
         store.released(&again).await.unwrap();
         assert!(store.parked(&new.key).await.unwrap().is_some(), "{change}");
     }
-    let last = store.due(ACCOUNT, 0, 3, 10).await.unwrap().remove(0);
+    let last = store.due(ACCOUNT, Kind::ALL, 0, 3, 10).await.unwrap().remove(0);
     store.released(&last).await.unwrap();
     assert!(store.parked(&new.key).await.unwrap().is_none(), "an unchanged row is deleted");
     store.close().await;
@@ -119,14 +163,14 @@ async fn a_row_keeps_the_newest_state_and_the_time_since_when_its_object_waits(p
     let mut twin = event("1", 9);
     twin.body = Bytes::from_static(b"other");
     park(&store, &twin, 1, Cause::Failing, None, -1).await;
-    let due = store.due(ACCOUNT, 0, 3, 10).await.unwrap().remove(0);
+    let due = store.due(ACCOUNT, Kind::ALL, 0, 3, 10).await.unwrap().remove(0);
     assert_eq!((due.event.id, due.event.read, due.event.parked_since), (twin.id, true, Some(since)));
     // A deletion is kept whatever comes after it.
     let mut gone = event("1", 1);
     gone.shape = Shape::Gone;
     park(&store, &gone, 1, Cause::Failing, None, -1).await;
     park(&store, &event("1", 20), 1, Cause::Failing, None, -1).await;
-    let due = store.due(ACCOUNT, 0, 3, 10).await.unwrap().remove(0);
+    let due = store.due(ACCOUNT, Kind::ALL, 0, 3, 10).await.unwrap().remove(0);
     assert_eq!((due.event.shape, due.event.read), (Shape::Gone, true));
     store.close().await;
 }
@@ -164,14 +208,15 @@ async fn rows_are_released_orders_first_and_then_by_age_and_only_when_due(place:
         store.clock().advance(Duration::from_millis(2));
     }
     let ids = async |from, to, limit| {
-        let due = store.due(ACCOUNT, from, to, limit).await.unwrap();
+        let due = store.due(ACCOUNT, Kind::ALL, from, to, limit).await.unwrap();
         due.into_iter().map(|due| due.event.key.object_id).collect::<Vec<_>>()
     };
     assert_eq!(ids(0, 3, 10).await, ["order", "product", "product2", "customer", "import"]);
     assert_eq!(ids(0, 3, 2).await, ["order", "product"]);
     assert_eq!(ids(1, 2, 10).await, ["product", "product2", "customer"]);
-    assert_eq!(store.due("abaha:502", 0, 3, 10).await.unwrap().len(), 0);
-    assert_eq!(store.due_accounts().await.unwrap(), [ACCOUNT]);
+    assert_eq!(store.due("abaha:502", Kind::ALL, 0, 3, 10).await.unwrap().len(), 0);
+    assert_eq!(store.due(ACCOUNT, &[Kind::Order], 0, 3, 10).await.unwrap().len(), 0, "all of them are products");
+    assert_eq!(store.due_accounts().await.unwrap(), [(ACCOUNT.into(), "c".into(), "product".into())]);
     store.clock().advance(Duration::from_mins(2));
     assert_eq!(ids(0, 0, 10).await, ["order", "later"]);
     store.close().await;
@@ -292,36 +337,157 @@ async fn what_was_not_committed_is_not_there(place: &dyn Place) {
     store.close().await;
 }
 
+async fn a_database_that_lags_or_is_newer_is_told_and_left_as_it_is(place: &dyn Place) {
+    let store = place.connect();
+    let told = async || store.check_schema().await.unwrap_err();
+    let StoreError::Behind { at: 0, needs } = told().await else { panic!("nothing was migrated yet") };
+    assert!(matches!(told().await, StoreError::Behind { .. }), "looking changes nothing");
+    store.migrate().await.unwrap();
+    store.check_schema().await.unwrap();
+    place.run("delete from _sqlx_migrations where version = (select max(version) from _sqlx_migrations)").await;
+    let lags = told().await;
+    assert!(matches!(lags, StoreError::Behind { at, needs: now } if at == needs - 1 && now == needs), "{lags}");
+    assert!(lags.is_transient() && lags.to_string().contains("sapo-sync migrate"), "{lags}");
+    place.run("insert into _sqlx_migrations (version, description, success, checksum, execution_time) select 9999, 'of tomorrow', success, checksum, 0 from _sqlx_migrations where version = 1").await;
+    for newer in [told().await, store.migrate().await.unwrap_err()] {
+        assert!(matches!(newer, StoreError::Newer(9999)) && !newer.is_transient(), "{newer}");
+    }
+    store.close().await;
+}
+
+async fn connections_come_back_as_they_were_written_and_a_failed_change_leaves_nothing(place: &dyn Place) {
+    let store = place.open().await;
+    let shop = StoreAccount {
+        alias: "cuahangmau".into(),
+        access_token: "token".into(),
+        webhook_secrets: vec!["old".into(), "new".into()],
+        base_url: None,
+        tenant_id: None,
+    };
+    let row = |name: &str, site: &str, store: &str| ConnectionAccount {
+        token: "abaha".into(),
+        webhook_header: Some(("x-key".into(), "value".into())),
+        webhook_secrets: Vec::new(),
+        base_url: None,
+        state_reason: None,
+        connection: Connection {
+            name: name.into(),
+            store: store.into(),
+            channel: System::Abaha,
+            site: site.into(),
+            state: State::Active,
+            settings: Settings::default(),
+            activated_at: 5,
+        },
+    };
+    let empty = store.snapshot_stamp().await.unwrap();
+    let mut tx = store.begin().await.unwrap();
+    store.put_store(&mut tx, &shop).await.unwrap();
+    store.put_connection(&mut tx, &row("mau", "501", "cuahangmau")).await.unwrap();
+    store.audit(&mut tx, "test", "connect apply", "mau", "connected").await.unwrap();
+    tx.commit().await.unwrap();
+    assert_ne!(store.snapshot_stamp().await.unwrap(), empty);
+    store.learn_tenant("cuahangmau", "77").await.unwrap();
+    let snapshot = store.snapshot().await.unwrap();
+    let (read, account) = (&snapshot.connections["mau"], &snapshot.stores["cuahangmau"]);
+    assert_eq!((read.token.expose_secret(), read.connection.activated_at), ("abaha", 5));
+    assert_eq!(read.webhook_header.as_ref().map(|header| header.1.expose_secret()), Some("value"));
+    assert_eq!((account.webhook_secrets.len(), account.tenant_id.as_deref()), (2, Some("77")));
+    // One site has one connection, and a connection has a store: a change that breaks that leaves nothing of itself.
+    for wrong in [row("other", "501", "cuahangmau"), row("other", "502", "unknown")] {
+        let mut tx = store.begin().await.unwrap();
+        store.audit(&mut tx, "test", "connect apply", "other", "connected").await.unwrap();
+        assert!(!store.put_connection(&mut tx, &wrong).await.unwrap_err().is_transient());
+        assert!(tx.commit().await.is_err(), "nobody may take this for done");
+    }
+    assert_eq!(store.audit_rows(10).await.unwrap().len(), 1);
+    let mut tx = store.begin().await.unwrap();
+    store.set_connection_state(&mut tx, "mau", State::Stopped, Some("by hand")).await.unwrap();
+    store.put_connection(&mut tx, &row("other", "501", "cuahangmau")).await.unwrap();
+    tx.commit().await.unwrap();
+    store.close().await;
+}
+
+async fn a_link_holds_one_object_a_side_and_forgets_nothing_it_knew(place: &dyn Place) {
+    let store = place.open().await;
+    let put = async |link: &Link| {
+        let mut tx = store.begin().await.unwrap();
+        store.put_link(&mut tx, link).await?;
+        tx.commit().await.map_err(StoreError::from)
+    };
+    let mut order = Link::new("c", LinkKind::Order, "1", "91", "ABH1");
+    (order.total, order.sapo_state) = (Some("240000".into()), Some("finalized".into()));
+    put(&order).await.unwrap();
+    store.set_order_paid("c", "1").await.unwrap();
+    store.set_order_states("c", "1", None, Some("packed")).await.unwrap();
+    put(&Link::new("c", LinkKind::Order, "1", "91", "ABH1")).await.unwrap();
+    let read = store.link_by_channel("c", LinkKind::Order, "91").await.unwrap().unwrap();
+    assert_eq!((read.total.as_deref(), read.sapo_state.as_deref(), read.paid), (Some("240000"), Some("finalized"), 1));
+    assert_eq!(read.channel_state.as_deref(), Some("packed"));
+    let mut product = Link::new("c", LinkKind::Product, "10", "20", "SKU");
+    put(&product).await.unwrap();
+    let next = Link::new("c", LinkKind::Product, "11", "20", "SKU");
+    assert!(put(&next).await.is_err(), "the channel's product is linked to another");
+    product.fail("deleted", "gone");
+    put(&product).await.unwrap();
+    put(&next).await.unwrap();
+    let held = store.links_by_key("c", LinkKind::Product, "SKU").await.unwrap();
+    assert_eq!(held.iter().map(|link| link.sapo_id.as_str()).collect::<Vec<_>>(), ["11"]);
+    store.set_link_error(&next, Some(("no_price", "why"))).await.unwrap();
+    let filter = LinkFilter { code: Some("no_price".into()), limit: 5, ..LinkFilter::default() };
+    assert_eq!(store.list_links(&filter).await.unwrap().len(), 1);
+    assert_eq!(store.link_counts().await.unwrap().len(), 2);
+    store.close().await;
+}
+
+async fn a_text_with_a_nul_is_kept_without_it(place: &dyn Place) {
+    let store = place.open().await;
+    let mut odd = event("a\0b", 1);
+    odd.reference = Some("ABH\0x".into());
+    record(&store, &odd, Verdict::Done, "x", "a step with \0 in it").await;
+    park(&store, &odd, 1, Cause::Failing, None, -1).await;
+    let rows = store.list_events(&EventFilter { limit: 10, ..EventFilter::default() }).await.unwrap();
+    assert_eq!((rows[0].object_id.as_str(), rows[0].reference.as_deref()), ("a\u{fffd}b", Some("ABH\u{fffd}x")));
+    assert!(store.parked(&odd.key).await.unwrap().is_some(), "it is found again by what it was");
+    store.close().await;
+}
+
+/// Holds each engine to every promise. Those that need a server are left out where none is named, and said to be.
 macro_rules! contract {
-    ($engine:ident, $place:expr, [$($promise:ident),+ $(,)?]) => {
+    ([$($promise:ident),+ $(,)?]) => {
+        $crate::contract_store::contract!(sqlite, [cfg(all())], StateFile(tempfile::tempdir().unwrap()), [$($promise),+]);
+        $crate::contract_store::contract!(
+            postgres,
+            [ignore = "needs PostgreSQL; deploy/test.sh runs it"],
+            Server($crate::database::fresh().await, tempfile::tempdir().unwrap()),
+            [$($promise),+]
+        );
+    };
+    ($engine:ident, $mark:tt, $place:expr, [$($promise:ident),+]) => {
         mod $engine {
             use super::*;
             $(#[tokio::test(flavor = "multi_thread")]
+            #$mark
             async fn $promise() {
                 super::$promise(&$place).await;
             })+
         }
     };
 }
+pub(crate) use contract;
 
-macro_rules! whole_contract {
-    ($engine:ident, $place:expr) => {
-        contract!(
-            $engine,
-            $place,
-            [
-                a_row_that_changed_while_it_was_being_released_is_not_deleted,
-                a_row_keeps_the_newest_state_and_the_time_since_when_its_object_waits,
-                settling_an_event_deletes_the_row_of_its_object_unless_that_is_newer,
-                rows_are_released_orders_first_and_then_by_age_and_only_when_due,
-                a_letter_is_filed_once_by_event_and_run_and_its_state_changes_once,
-                an_intent_has_one_holder_and_is_made_once,
-                a_closed_account_stays_closed_until_the_latest_moment_and_survives_reopening,
-                the_story_of_an_event_goes_on_over_its_runs_and_stays_bounded,
-                what_was_not_committed_is_not_there,
-            ]
-        );
-    };
-}
-
-whole_contract!(sqlite, StateFile(tempfile::tempdir().unwrap()));
+contract!([
+    a_row_that_changed_while_it_was_being_released_is_not_deleted,
+    a_row_keeps_the_newest_state_and_the_time_since_when_its_object_waits,
+    settling_an_event_deletes_the_row_of_its_object_unless_that_is_newer,
+    rows_are_released_orders_first_and_then_by_age_and_only_when_due,
+    a_letter_is_filed_once_by_event_and_run_and_its_state_changes_once,
+    an_intent_has_one_holder_and_is_made_once,
+    a_closed_account_stays_closed_until_the_latest_moment_and_survives_reopening,
+    the_story_of_an_event_goes_on_over_its_runs_and_stays_bounded,
+    what_was_not_committed_is_not_there,
+    a_database_that_lags_or_is_newer_is_told_and_left_as_it_is,
+    connections_come_back_as_they_were_written_and_a_failed_change_leaves_nothing,
+    a_link_holds_one_object_a_side_and_forgets_nothing_it_knew,
+    a_text_with_a_nul_is_kept_without_it,
+]);

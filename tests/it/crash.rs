@@ -2,10 +2,12 @@
 //! one order, nothing lost, the same end. Reconcile is off.
 
 use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use rust_decimal::Decimal;
-use sapo_sync::app::open_store;
+use sapo_sync::app::{migrate, open_store};
+use sapo_sync::broker::Broker;
 use sapo_sync::config::Config;
 use sapo_sync::sandbox::{Api, BucketConfig, Phase, PlaceAbahaOrder, PlaceOrder, Sandbox, SandboxConfig};
 use sapo_sync::store::Store;
@@ -14,17 +16,22 @@ use sapo_sync::sync::connect::{apply, file};
 use serde_json::json;
 use sqlx::Connection as _;
 use tempfile::TempDir;
+use tokio_util::sync::CancellationToken;
 
+use crate::backend::{Backend, environment, open_broker};
 use crate::harness::{CONNECTION, PATIENCE, Setup, config_of, connections_of, dong};
 
 /// A program in a process of its own, which can be killed.
 struct Killable {
     sandbox: Sandbox,
-    dir: TempDir,
+    _dir: TempDir,
+    _backend: Backend,
     config: Config,
     port: u16,
     child: Option<Child>,
     store: Store,
+    /// RabbitMQ beside the program, where it works on that.
+    broker: Option<Arc<dyn Broker>>,
 }
 
 impl Killable {
@@ -39,14 +46,18 @@ impl Killable {
         .await
         .unwrap();
         let dir = tempfile::tempdir().unwrap();
-        let config = config_of(&Setup::default(), dir.path().to_owned());
+        let backend = Backend::chosen().await;
+        let mut config = config_of(&Setup::default(), dir.path().to_owned());
+        backend.set(&mut config);
+        migrate(&config, &CancellationToken::new()).await.unwrap();
         let store = open_store(&config).await.unwrap();
         let parsed = file::parse(&connections_of(&sandbox, CONNECTION, (true, true, true), ""), dir.path()).unwrap();
         let http = sapo_sync::app::sender(&config, store.clock()).unwrap();
         apply(&store, &http, &parsed, false, false, "test").await.unwrap();
+        let broker = if config.is_scaled() { Some(open_broker(&config).await) } else { None };
         let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
         sandbox.send_webhooks_to(&format!("http://127.0.0.1:{port}"));
-        Self { sandbox, dir, config, port, child: None, store }
+        Self { sandbox, _dir: dir, _backend: backend, config, port, child: None, store, broker }
     }
 
     /// Starts the program; `crash_at` names the step at which it kills itself.
@@ -57,7 +68,7 @@ impl Killable {
         command
             .arg("up")
             .env("SAPO_SYNC__LISTEN", format!("127.0.0.1:{}", self.port))
-            .env("SAPO_SYNC__DATA_DIR", self.dir.path())
+            .envs(environment(&self.config))
             .env("SAPO_SYNC__OUTGOING__ALLOW_CUSTOM_HOSTS", "true")
             .env("SAPO_SYNC__OUTGOING__SAPO_LIMIT", "2000+1000/s")
             .env("SAPO_SYNC__OUTGOING__ABAHA_LIMIT", "2000+1000/s")
@@ -100,7 +111,7 @@ impl Killable {
             if self.has_died() {
                 return true;
             }
-            if self.sandbox.webhooks_waiting() == 0 && self.nothing_to_do().await {
+            if self.sandbox.webhooks_waiting() == 0 && self.nothing_to_do().await && self.nothing_to_do().await {
                 return false;
             }
             if Instant::now() > deadline {
@@ -118,16 +129,28 @@ impl Killable {
             && self.sandbox.webhooks_waiting() == 0
     }
 
-    /// Rows of the queue file: events, dead letters.
+    /// What lies in the queue and is being worked on: events, dead letters.
     async fn queue(&self) -> (i64, i64) {
+        if let Some(broker) = &self.broker {
+            let waiting = broker.depth().await.unwrap();
+            // A program that does not answer is not quiet.
+            return (self.held().await.map_or(-1, |held| waiting.events + held), waiting.dead);
+        }
         let options = sqlx::sqlite::SqliteConnectOptions::new()
-            .filename(self.dir.path().join("queue.db"))
+            .filename(self.config.data_dir.join("queue.db"))
             .busy_timeout(Duration::from_secs(5));
         let mut connection = sqlx::SqliteConnection::connect_with(&options).await.unwrap();
         sqlx::query_as("select (select count(*) from queue), (select count(*) from dead)")
             .fetch_one(&mut connection)
             .await
             .unwrap()
+    }
+
+    /// The deliveries that the program holds, as it tells.
+    async fn held(&self) -> Option<i64> {
+        let page = reqwest::get(format!("http://127.0.0.1:{}/metrics", self.port)).await.ok()?.text().await.ok()?;
+        let line = page.lines().find(|line| line.starts_with("sapo_sync_deliveries_held "))?;
+        line.rsplit(' ').next()?.parse().ok()
     }
 
     /// What the shop and the site hold in the end.

@@ -3,9 +3,8 @@
 use std::os::unix::process::ExitStatusExt as _;
 
 use rust_decimal::Decimal;
-use sapo_sync::app::{App, open_store};
-use sapo_sync::broker::Broker;
-use sapo_sync::broker::embedded::Embedded;
+use sapo_sync::app::{App, Role, open_store};
+use sapo_sync::broker::Share;
 use sapo_sync::config::Config;
 use sapo_sync::domain::clock::Clock;
 use sapo_sync::domain::event::{Event, Kind, ObjectKey, Shape, System};
@@ -14,6 +13,7 @@ use sapo_sync::store::dead_letters::{DeadFilter, DeadLetter};
 use sapo_sync::sync::replay::{discard, replay};
 use serde_json::json;
 
+use crate::backend::{open_broker, settings_file};
 use crate::child;
 use crate::harness::{CONNECTION, PATIENCE, Setup, World, dong, until};
 
@@ -165,14 +165,15 @@ async fn a_redelivered_event_with_two_marks_is_set_aside_at_the_third_and_its_ne
     world.quiet().await;
     world.stop().await;
     let events: Vec<Event> = ids.iter().map(|id| read_product(*id)).collect();
-    let file = world.dir.path().join("queue.db");
-    let broker = Embedded::open(&file).await.unwrap();
+    let broker = open_broker(&world.config).await;
     for event in &events {
         broker.publish(event).await.unwrap();
     }
-    let mut consumer = broker.consume().await.unwrap();
-    let held = consumer.next(10).await.unwrap();
-    assert_eq!(held.len(), 5);
+    let mut consumer = broker.consume(Share::all(broker.partitions())).await.unwrap();
+    let mut held = Vec::new();
+    while held.len() < events.len() {
+        held.extend(consumer.next(events.len() - held.len()).await.unwrap());
+    }
     // The worker dies with all of them in hand, for the third time, and what it left in the state tells on whose account.
     drop((held, consumer, broker));
     let store = open_store(&world.config).await.unwrap();
@@ -221,12 +222,13 @@ async fn an_event_that_kills_its_worker_three_times_becomes_a_dead_letter_and_it
     world.sandbox.stop_webhooks();
     world.sandbox.abaha().set_status(killer, 0, None).unwrap();
     let cancelled = |world: &World| world.sandbox.omni().orders()[0]["status"] == "cancelled";
-    let broker = Embedded::open(&world.dir.path().join("queue.db")).await.unwrap();
+    let broker = open_broker(&world.config).await;
     let events: Vec<Event> = neighbours.iter().map(|id| read_product(*id)).collect();
     for event in events[..3].iter().chain([&killer_event]).chain(&events[3..]) {
         broker.publish(event).await.unwrap();
     }
     broker.close().await;
+    settings_file(&world.config, &world.dir.path().join("settings.toml"));
     for death in 1..=3 {
         let name = "dead_letters::an_event_that_kills_its_worker_three_times_becomes_a_dead_letter_and_its_neighbours_are_settled";
         let output = child::run(name, world.dir.path()).await;
@@ -256,12 +258,10 @@ async fn an_event_that_kills_its_worker_three_times_becomes_a_dead_letter_and_it
 
 /// The child: a program at work on the parent's data dir, killed where it would cancel an order.
 async fn work_until_killed(data_dir: &std::path::Path) {
-    let mut config = Config::load(None).unwrap();
-    config.database_url = format!("sqlite://{}", data_dir.join("state.db").display());
-    config.data_dir = data_dir.to_owned();
+    let mut config = Config::load(Some(&data_dir.join("settings.toml"))).unwrap();
     config.allow_custom_hosts = true;
     config.crash_at = Some("before_cancel".to_owned());
-    let running = App::open(config).await.unwrap().start(None).unwrap();
+    let running = App::open(config, Role::Up).await.unwrap().start(None).unwrap();
     // Not killed is told by a good end.
     let _ended = tokio::time::timeout(PATIENCE, running.finish()).await;
 }

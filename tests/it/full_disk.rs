@@ -5,12 +5,12 @@
 
 use bytes::Bytes;
 use sapo_sync::broker::embedded::Embedded;
-use sapo_sync::broker::{Broker, BrokerError};
+use sapo_sync::broker::{Broker, BrokerError, Share};
 use sapo_sync::domain::event::{Event, Kind, ObjectKey, Shape, System};
 use serde_json::json;
 
 use crate::child;
-use crate::harness::{World, dong, until};
+use crate::harness::{Setup, World, dong, until};
 use crate::wire;
 
 fn event(number: usize) -> Event {
@@ -57,7 +57,7 @@ async fn a_queue_file_without_room_takes_nothing_half_and_goes_on_when_there_is_
     taken.push(1_000);
     broker.close().await;
     let broker = Embedded::open(&file).await.unwrap();
-    let mut consumer = broker.consume().await.unwrap();
+    let mut consumer = broker.consume(Share::all(broker.partitions())).await.unwrap();
     let mut there = Vec::new();
     while there.len() < taken.len() {
         for delivery in consumer.next(64).await.unwrap() {
@@ -84,7 +84,7 @@ async fn webhooks_on_a_full_disk_are_answered_503_and_all_is_settled_once_there_
         .await;
         return;
     };
-    let world = World::new().await;
+    let world = World::on_files(Setup::default()).await;
     let product = world
         .sandbox
         .omni()

@@ -4,9 +4,9 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use rust_decimal::Decimal;
-use sapo_sync::app::{App, Running};
+use sapo_sync::app::{App, Role, Running};
 use sapo_sync::broker::Depth;
-use sapo_sync::config::{Config, Retry};
+use sapo_sync::config::{BrokerConfig, Config, Retry};
 use sapo_sync::domain::connection::State;
 use sapo_sync::domain::event::Event;
 use sapo_sync::sandbox::{Api, BucketConfig, Sandbox, SandboxConfig};
@@ -18,6 +18,8 @@ use sapo_sync::store::parked::ParkedRow;
 use sapo_sync::sync::connect::{apply, file};
 use serde_json::Value;
 use tempfile::TempDir;
+
+use crate::backend::Backend;
 
 /// The name of the one connection.
 pub const CONNECTION: &str = "mau-abaha";
@@ -70,6 +72,7 @@ pub struct World {
     pub sandbox: Sandbox,
     pub dir: TempDir,
     pub config: Config,
+    backend: Backend,
     running: Option<Running>,
     checked: bool,
 }
@@ -81,10 +84,20 @@ impl World {
     }
 
     pub async fn with(setup: Setup) -> Self {
+        Self::on(Backend::chosen().await, setup).await
+    }
+
+    /// For tests of the files themselves.
+    pub async fn on_files(setup: Setup) -> Self {
+        Self::on(Backend::Files, setup).await
+    }
+
+    pub async fn on(backend: Backend, setup: Setup) -> Self {
         let sandbox = Sandbox::start(setup.sandbox.clone()).await.unwrap();
         let dir = tempfile::tempdir().unwrap();
-        let config = config_of(&setup, dir.path().to_owned());
-        let mut world = Self { sandbox, dir, config, running: None, checked: false };
+        let mut config = config_of(&setup, dir.path().to_owned());
+        backend.set(&mut config);
+        let mut world = Self { sandbox, dir, config, backend, running: None, checked: false };
         world.start().await;
         world.apply(&world.connections(setup.switches, &setup.extra)).await;
         let base = world.url();
@@ -107,7 +120,7 @@ impl World {
 
     /// Starts the program on this world's data dir.
     pub async fn start(&mut self) {
-        let app = App::open(self.config.clone()).await.unwrap();
+        let app = App::open(self.config.clone(), Role::Up).await.unwrap();
         let listener = app.bind().await.unwrap();
         let running = app.start(Some(listener)).unwrap();
         // The next start, after a stop, takes the same port, so that the senders find it again.
@@ -147,7 +160,7 @@ impl World {
             tokio::time::timeout(PATIENCE, self.sandbox.webhooks_settled())
                 .await
                 .expect("webhooks are delivered in time");
-            if self.is_quiet().await && self.sandbox.webhooks_waiting() == 0 && self.is_quiet().await {
+            if self.is_quiet().await && self.sandbox.webhooks_waiting() == 0 && self.stays_quiet().await {
                 return;
             }
             assert!(self.running().is_healthy(), "a role ended by itself");
@@ -163,6 +176,18 @@ impl World {
         }
     }
 
+    /// Forgets all state and queues: the next start begins with nothing but the two sides.
+    pub async fn forget(&mut self) {
+        assert!(self.running.is_none(), "stopped before");
+        self.backend = match &self.backend {
+            Backend::Files => Backend::Files,
+            Backend::Servers { .. } => Backend::servers().await,
+        };
+        self.dir = tempfile::tempdir().unwrap();
+        self.config.data_dir = self.dir.path().to_owned();
+        self.backend.set(&mut self.config);
+    }
+
     async fn is_quiet(&self) -> bool {
         let settled = self.depth().await == Depth::default();
         let now = self.store().clock().now();
@@ -171,6 +196,17 @@ impl World {
             row.due_at > now && !matches!(row.cause.as_str(), "throttled" | "failing" | "intent_pending" | "replay")
         };
         settled && self.parked().await.iter().all(waits)
+    }
+
+    /// RabbitMQ tells what waits, and we what we hold; what is on its way between the two shows a moment later.
+    async fn stays_quiet(&self) -> bool {
+        let looks = if matches!(self.backend, Backend::Files) { 1 } else { 4 };
+        for _ in 0..looks {
+            if !self.is_quiet().await {
+                return false;
+            }
+        }
+        true
     }
 
     pub async fn depth(&self) -> Depth {
@@ -312,7 +348,9 @@ impl Drop for World {
 pub fn config_of(setup: &Setup, data_dir: PathBuf) -> Config {
     Config {
         listen: ([127, 0, 0, 1], 0).into(),
-        database_url: format!("sqlite://{}", data_dir.join("state.db").display()),
+        database_url: format!("sqlite://{}", data_dir.join("state.db").display()).into(),
+        database_connections: 10,
+        broker: BrokerConfig::Embedded,
         data_dir,
         master_key: None,
         allow_custom_hosts: true,

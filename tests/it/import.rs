@@ -137,11 +137,9 @@ async fn an_import_of_two_equal_catalogues_reads_their_pages_and_no_more() {
     assert!(!summary(&first).failed());
     let linked = links(&world).await;
     // The same catalogues, with nothing known of each other.
-    let fresh = tempfile::tempdir().unwrap();
     let mut world = world;
     world.stop().await;
-    world.config.data_dir = fresh.path().to_owned();
-    world.config.database_url = format!("sqlite://{}", fresh.path().join("state.db").display());
+    world.forget().await;
     world.start().await;
     world.apply(&world.connections((true, true, true), "")).await;
     world.sandbox.clear_calls();
@@ -230,7 +228,7 @@ async fn a_job_can_be_stopped_by_hand_and_says_so() {
     let same = world.store().add_job("import", CONNECTION, "{}").await.unwrap();
     assert_eq!(job.id, same.id, "one import of a connection at a time");
     world.sandbox.faults().reached("page").await;
-    world.store().stop_job(&job.id).await.unwrap();
+    world.store().stop_job(&job.id, "test").await.unwrap();
     world.sandbox.faults().release("page");
     let ended = world.job_ended(&job.id).await;
     assert_eq!((ended.state.as_str(), ended.reason.as_deref()), ("stopped", Some("stopped by hand")));

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use sapo_sync::broker::{Broker, BrokerError, Consumer, Depth};
+use sapo_sync::broker::{Broker, BrokerError, Consumer, Depth, Share};
 use sapo_sync::domain::event::Event;
 use sapo_sync::receive::{MAX_BODY, Receiver, router};
 use sapo_sync::store::cache::SnapshotCache;
@@ -210,7 +210,11 @@ impl Broker for Full {
     async fn publish(&self, _: &Event) -> Result<(), BrokerError> {
         Err(BrokerError::NotTaken("no room".to_owned()))
     }
-    async fn consume(&self) -> Result<Box<dyn Consumer>, BrokerError> {
+    fn partitions(&self) -> Option<u16> {
+        None
+    }
+
+    async fn consume(&self, _share: Share) -> Result<Box<dyn Consumer>, BrokerError> {
         Err(BrokerError::Closed)
     }
     async fn consume_dead(&self) -> Result<Box<dyn Consumer>, BrokerError> {

@@ -1,0 +1,254 @@
+//! The way to the database: every statement waits for a connection, runs to its very end, and is given up when no
+//! answer comes.
+//!
+//! - A cut network leaves a statement without an answer for as long as the kernel retries, many minutes: so each has
+//!   a patience of its own, and the connection is not used again.
+//! - The driver hands out the first row of a writing statement before the server has committed it: so every statement
+//!   is read to its end before its result is believed.
+//! - The query builder writes placeholders that `PostgreSQL` does not know: they are numbered.
+//! - `PostgreSQL` keeps no NUL in a text; what others send may hold one. It is replaced, on both engines alike.
+
+use std::ops::{Deref, DerefMut};
+use std::time::Duration;
+
+use futures::future::BoxFuture;
+use futures::stream::{self, BoxStream, StreamExt as _, TryStreamExt as _};
+use sqlx::any::{AnyArguments, AnyQueryResult, AnyRow, AnyStatement, AnyTypeInfo, AnyTypeInfoKind, AnyValue};
+use sqlx::{
+    Any, AnyConnection, AnyPool, Arguments as _, AssertSqlSafe, Describe, Either, Error, Execute, Executor,
+    SqlSafeStr as _, SqlStr, Transaction, Value as _,
+};
+
+type Step = Either<AnyQueryResult, AnyRow>;
+
+/// A pool of connections with a patience.
+#[derive(Clone, Debug)]
+pub(super) struct Line {
+    pool: AnyPool,
+    patience: Duration,
+}
+
+impl Line {
+    pub(super) fn new(pool: AnyPool, patience: Duration) -> Self {
+        Self { pool, patience }
+    }
+
+    pub(super) fn pool(&self) -> &AnyPool {
+        &self.pool
+    }
+
+    pub(super) async fn begin(&self, statement: &'static str) -> Result<Tx, Error> {
+        let transaction = within(self.patience, self.pool.begin_with(statement)).await?;
+        Ok(Tx(Held { transaction, patience: self.patience, failed: false }))
+    }
+}
+
+impl<'p> Executor<'p> for &'p Line {
+    type Database = Any;
+
+    fn fetch_many<'e, 'q: 'e, E>(self, query: E) -> BoxStream<'e, Result<Step, Error>>
+    where
+        'p: 'e,
+        E: 'q + Execute<'q, Any>,
+    {
+        let all = async move {
+            // The pool has a time-out of its own for this.
+            let mut connection = self.pool.acquire().await?;
+            within(self.patience, run(&mut connection, query)).await
+        };
+        steps(all)
+    }
+
+    fn fetch_optional<'e, 'q: 'e, E>(self, query: E) -> BoxFuture<'e, Result<Option<AnyRow>, Error>>
+    where
+        'p: 'e,
+        E: 'q + Execute<'q, Any>,
+    {
+        Box::pin(first_row(self.fetch_many(query)))
+    }
+
+    fn prepare_with<'e>(self, sql: SqlStr, parameters: &'e [AnyTypeInfo]) -> BoxFuture<'e, Result<AnyStatement, Error>>
+    where
+        'p: 'e,
+    {
+        self.pool.prepare_with(sql, parameters)
+    }
+
+    fn describe<'e>(self, sql: SqlStr) -> BoxFuture<'e, Result<Describe<Any>, Error>>
+    where
+        'p: 'e,
+    {
+        self.pool.describe(sql)
+    }
+}
+
+/// A short writing transaction; rolled back where it is dropped without a commit.
+#[derive(Debug)]
+pub struct Tx(Held);
+
+impl Tx {
+    /// Makes everything of it durable. After an error it is not known whether it is.
+    pub async fn commit(self) -> Result<(), Error> {
+        let Held { transaction, patience, failed } = self.0;
+        if failed {
+            // PostgreSQL answers such a commit with a rollback, and calls that a success.
+            return Err(Error::Protocol("a statement of the transaction failed, so nothing of it is kept".into()));
+        }
+        within(patience, transaction.commit()).await
+    }
+
+    /// Takes everything of it back.
+    pub async fn rollback(self) -> Result<(), Error> {
+        within(self.0.patience, self.0.transaction.rollback()).await
+    }
+}
+
+impl Deref for Tx {
+    type Target = Held;
+
+    fn deref(&self) -> &Held {
+        &self.0
+    }
+}
+
+impl DerefMut for Tx {
+    fn deref_mut(&mut self) -> &mut Held {
+        &mut self.0
+    }
+}
+
+/// The connection that a transaction runs on.
+#[derive(Debug)]
+pub struct Held {
+    transaction: Transaction<'static, Any>,
+    patience: Duration,
+    failed: bool,
+}
+
+impl<'c> Executor<'c> for &'c mut Held {
+    type Database = Any;
+
+    fn fetch_many<'e, 'q: 'e, E>(self, query: E) -> BoxStream<'e, Result<Step, Error>>
+    where
+        'c: 'e,
+        E: 'q + Execute<'q, Any>,
+    {
+        let all = async move {
+            // Stays so where this future is dropped on its way: nobody knows then what the server did.
+            self.failed = true;
+            let steps = within(self.patience, run(&mut self.transaction, query)).await?;
+            self.failed = false;
+            Ok(steps)
+        };
+        steps(all)
+    }
+
+    fn fetch_optional<'e, 'q: 'e, E>(self, query: E) -> BoxFuture<'e, Result<Option<AnyRow>, Error>>
+    where
+        'c: 'e,
+        E: 'q + Execute<'q, Any>,
+    {
+        Box::pin(first_row(self.fetch_many(query)))
+    }
+
+    fn prepare_with<'e>(self, sql: SqlStr, parameters: &'e [AnyTypeInfo]) -> BoxFuture<'e, Result<AnyStatement, Error>>
+    where
+        'c: 'e,
+    {
+        (*self.transaction).prepare_with(sql, parameters)
+    }
+
+    fn describe<'e>(self, sql: SqlStr) -> BoxFuture<'e, Result<Describe<Any>, Error>>
+    where
+        'c: 'e,
+    {
+        (*self.transaction).describe(sql)
+    }
+}
+
+/// Gives up what takes longer than the patience.
+pub(super) async fn within<T>(
+    patience: Duration,
+    work: impl Future<Output = Result<T, Error>> + Send,
+) -> Result<T, Error> {
+    tokio::time::timeout(patience, work).await.unwrap_or_else(|_| {
+        let why = format!("no answer within {patience:?}");
+        Err(Error::Io(std::io::Error::new(std::io::ErrorKind::TimedOut, why)))
+    })
+}
+
+/// Runs a statement to its end: on `PostgreSQL`, to the word that it is committed where it is one by itself.
+async fn run<'q>(connection: &mut AnyConnection, mut query: impl Execute<'q, Any> + 'q) -> Result<Vec<Step>, Error> {
+    let arguments = query.take_arguments().map_err(Error::Encode)?;
+    let persistent = query.persistent();
+    let sql = numbered(query.sql());
+    tracing::trace!(target: "sapo_sync::sql", sql = sql.as_str(), "statement");
+    match arguments {
+        Some(arguments) => {
+            let query = sqlx::query_with(sql, without_nul(arguments)?).persistent(persistent);
+            connection.fetch_many(query).try_collect().await
+        }
+        None => connection.fetch_many(sql).try_collect().await,
+    }
+}
+
+/// The library's query builder writes `?` for this driver, which only `SQLite` knows; a number is known to both.
+fn numbered(sql: SqlStr) -> SqlStr {
+    if !sql.as_str().contains('?') {
+        return sql;
+    }
+    let (mut out, mut quoted, mut number) = (String::with_capacity(sql.as_str().len() + 16), false, 0);
+    for character in sql.as_str().chars() {
+        quoted ^= character == '\'';
+        if character == '?' && !quoted {
+            number += 1;
+            out.push('$');
+            out.push_str(&number.to_string());
+        } else {
+            out.push(character);
+        }
+    }
+    AssertSqlSafe(out).into_sql_str()
+}
+
+fn without_nul(mut arguments: AnyArguments) -> Result<AnyArguments, Error> {
+    for value in &mut arguments.values.0 {
+        let read = AnyValue { kind: value.clone() };
+        if read.type_info().kind() != AnyTypeInfoKind::Text {
+            continue;
+        }
+        let text: &str = read.try_decode_unchecked().unwrap_or_default();
+        if text.contains('\0') {
+            let mut other = AnyArguments::default();
+            other.add(text.replace('\0', "\u{fffd}")).map_err(Error::Encode)?;
+            other.values.0.into_iter().for_each(|clean| *value = clean);
+        }
+    }
+    Ok(arguments)
+}
+
+fn steps<'e>(all: impl Future<Output = Result<Vec<Step>, Error>> + Send + 'e) -> BoxStream<'e, Result<Step, Error>> {
+    stream::once(all).map_ok(|steps| stream::iter(steps).map(Ok)).try_flatten().boxed()
+}
+
+async fn first_row(mut steps: BoxStream<'_, Result<Step, Error>>) -> Result<Option<AnyRow>, Error> {
+    let mut first = None;
+    while let Some(step) = steps.try_next().await? {
+        if let (Either::Right(row), None) = (step, &first) {
+            first = Some(row);
+        }
+    }
+    Ok(first)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn placeholders_are_numbered_and_texts_left_alone() {
+        let numbered = |sql: &'static str| numbered(sql.into_sql_str()).as_str().to_owned();
+        assert_eq!(numbered("a = ? and b = '?''?' and c in (?, ?)"), "a = $1 and b = '?''?' and c in ($2, $3)");
+        assert_eq!(numbered("a = $1"), "a = $1");
+    }
+}

@@ -1,0 +1,339 @@
+//! No look-up of the command line or the workers reads a whole table, on either engine.
+//!
+//! The look-ups are run as they are, on tables of [`ROWS`] rows. On PostgreSQL the server's own counters tell how many
+//! rows each has read; on `SQLite` the statements are caught as they pass and their plans are read.
+
+use std::collections::BTreeMap;
+use std::fmt::Debug;
+use std::sync::{Arc, Mutex};
+
+use bytes::Bytes;
+use futures::future::BoxFuture;
+use sapo_sync::domain::clock::Clock;
+use sapo_sync::domain::event::{Event, Kind, ObjectKey, Shape, System};
+use sapo_sync::store::dead_letters::{DeadFilter, LetterMark, Matching};
+use sapo_sync::store::intents::IntentKind;
+use sapo_sync::store::jobs::{JobFilter, Lane};
+use sapo_sync::store::ledger::EventFilter;
+use sapo_sync::store::links::{LinkFilter, LinkKind, LinkState};
+use sapo_sync::store::parked::ParkedFilter;
+use sapo_sync::store::{Cipher, Store, StoreError};
+use sqlx::{AssertSqlSafe, Connection as _, PgConnection, SqliteConnection};
+use tracing_subscriber::layer::{Context, Layer, SubscriberExt as _};
+
+use crate::database::fresh;
+
+/// In every table.
+const ROWS: i64 = 6_000;
+/// A look-up finds at most 120 rows, or is asked for 50; this leaves room for what a filter throws away.
+const FEW: i64 = 600;
+
+const LATE: i64 = 5_950_000;
+
+/// One SQL text for both engines, as everywhere.
+const SEEDS: [&str; 10] = [
+    "insert into ledger (event_id, run, connection, store, source, topic, kind, object_id, reference, version, received_at, settled_at, outcome, code, reason, attempts, job, body_hash, story)
+     select '01' || (100000 + i), 0, 'c' || (i % 400), 's', 'omni', 'orders/update', 'order', 'o' || i, 'ABH' || i, i, i * 1000, i * 1000,
+       case when i % 100 = 0 then 'dead' when i % 100 = 1 then 'parked' else 'done' end, case when i % 100 = 0 then 'refused' else 'updated' end,
+       'because', 1, case when i % 60 = 0 then 'job-' || (i % 3) end, 'hash', '[]' from n",
+    "insert into parked (connection, source, kind, object_id, generation, event_id, attributes, body, version, account, class, cause, cause_key, reason, attempts, first_parked_at, due_at)
+     select 'c' || (i % 400), 'omni', 'product', 'o' || i, 1, '01' || (100000 + i), '$ATTRIBUTES', $BODY, i, 'abaha:' || (i % 40), i % 4,
+       case when i % 100 = 0 then 'failing' else 'unlinked_product' end, 'sku:' || i, 'because', 1, i * 1000,
+       case when i % 100 = 0 then 1 else 9000000000000 end from n",
+    "insert into dead_letters (event_id, run, connection, source, topic, kind, object_id, reference, code, reason, attempts, attributes, body, received_at, filed_at, state, replayed_by)
+     select '01' || (100000 + i), 0, 'c' || (i % 400), 'omni', 'orders/update', 'order', 'o' || i, 'ABH' || i,
+       case when i % 100 = 0 then 'refused' else 'undeliverable' end, 'because', 1, '$ATTRIBUTES', $BODY, i * 1000, i * 1000,
+       case when i % 2 = 0 then 'open' else 'replayed' end, case when i % 600 = 1 then 'job-r' end from n",
+    "insert into links (connection, kind, sapo_id, channel_id, sapo_parent, natural_key, state, code, created_at, updated_at)
+     select 'c' || (i % 400), case when i % 3 = 0 then 'product' else 'order' end, 's' || i, 'x' || i, 'p' || i, 'key' || i,
+       case when i % 100 = 0 then 'error' else 'linked' end, case when i % 100 = 0 then 'no_price' end, i * 1000, i * 1000 from n",
+    "insert into objects (connection, source, kind, object_id, version, hash, updated_at) select 'c' || (i % 400), 'omni', 'product', 'o' || i, i, 'hash', i from n",
+    "insert into components (connection, component, product_id) select 'c' || (i % 400), 'v' || i, 'p' || i from n",
+    "insert into intents (account, kind, natural_key, connection, source_id, owner, epoch, lease_until, sent_at, result_id, created_at)
+     select 'omni:s', 'order', 'key' || i, 'c' || (i % 400), 's' || i, 'owner ' || (i % 40), 1, 5, i, case when i % 100 = 0 then null else 'r' || i end, i from n",
+    "insert into jobs (id, kind, connection, arguments, state, position, found, owner, lease_until, created_at, finished_at)
+     select '01' || (100000 + i), case when i % 60 = 0 then 'replay' else 'reconcile' end, 'c' || (i % 400), '{}', case when i % 200 = 0 then 'waiting' else 'done' end, '{}', '{}',
+       'owner ' || (i % 40), 0, i * 1000, case when i % 200 = 0 then null else i end from n",
+    "insert into job_rows (job, row_no, kind, object_id, action, code, reason) select 'job-' || (i % 40), i, 'product', 'o' || i, 'skip', 'same', 'because' from n",
+    "insert into audit (id, at, actor, action, subject, detail) select '01' || (100000 + i), i, 'a', 'b', 'c', 'd' from n",
+];
+
+fn seeds(body: &str) -> String {
+    let event = Event::new(object(Kind::Product, "o400"), "s", "products/update", Shape::Whole, 0, Bytes::new());
+    let attributes = event.attributes().replace('\'', "''");
+    let rows = format!("with recursive n (i) as (select 1 union all select i + 1 from n where i < {ROWS})");
+    SEEDS.map(|seed| format!("{rows} {seed}")).join("; ").replace("$BODY", body).replace("$ATTRIBUTES", &attributes)
+}
+
+/// A look-up, and whether it lists in the order of an index until it has enough.
+struct LookUp {
+    name: &'static str,
+    listing: bool,
+    run: for<'a> fn(&'a Store) -> BoxFuture<'a, Result<(), StoreError>>,
+}
+
+macro_rules! look_ups {
+    ($($name:literal $kind:ident |$store:ident| $run:expr;)+) => {
+        vec![$(LookUp {
+            name: $name,
+            listing: stringify!($kind) == "lists",
+            run: |$store| Box::pin(async move { $run.await.map(some) }),
+        }),+]
+    };
+}
+
+/// Every look-up is to find something: one that finds nothing would show nothing.
+fn some(found: impl Debug) {
+    let text = format!("{found:?}");
+    assert!(!["[]", "None", "0", "false", "{}"].contains(&text.as_str()), "it found nothing");
+}
+
+#[allow(clippy::unnecessary_wraps, reason = "every filter's field is one")]
+fn own(text: &str) -> Option<String> {
+    Some(text.to_owned())
+}
+
+fn events(change: impl FnOnce(&mut EventFilter)) -> EventFilter {
+    let mut filter = EventFilter { limit: 50, ..EventFilter::default() };
+    change(&mut filter);
+    filter
+}
+
+fn letters(change: impl FnOnce(&mut DeadFilter)) -> DeadFilter {
+    let mut filter = DeadFilter { limit: 50, ..DeadFilter::default() };
+    change(&mut filter);
+    filter
+}
+
+fn rows(change: impl FnOnce(&mut ParkedFilter)) -> ParkedFilter {
+    let mut filter = ParkedFilter { limit: 50, ..ParkedFilter::default() };
+    change(&mut filter);
+    filter
+}
+
+fn links(change: impl FnOnce(&mut LinkFilter)) -> LinkFilter {
+    let mut filter = LinkFilter { limit: 50, ..LinkFilter::default() };
+    change(&mut filter);
+    filter
+}
+
+fn jobs(change: impl FnOnce(&mut JobFilter)) -> JobFilter {
+    let mut filter = JobFilter { limit: 50, ..JobFilter::default() };
+    change(&mut filter);
+    filter
+}
+
+fn object(kind: Kind, id: &str) -> ObjectKey {
+    ObjectKey { connection: "c0".into(), source: System::Omni, kind, object_id: id.into() }
+}
+
+fn matching() -> Matching {
+    Matching { connection: own("c0"), code: own("refused"), since: None, before: LATE }
+}
+
+fn all_look_ups() -> Vec<LookUp> {
+    look_ups![
+        "events" lists |store| store.list_events(&events(|_| {}));
+        "events of an order" finds |store| store.list_events(&events(|f| f.search = own("ABH77")));
+        "events of an object" finds |store| store.list_events(&events(|f| f.search = own("o77")));
+        "an event by the start of its id" finds |store| store.list_events(&events(|f| f.search = own("0110007")));
+        "events of a connection" finds |store| store.list_events(&events(|f| f.connection = own("c7")));
+        "events with a code" finds |store| store.list_events(&events(|f| f.code = own("refused")));
+        "events with an outcome" finds |store| store.list_events(&events(|f| f.outcome = own("dead")));
+        "late events" finds |store| store.list_events(&events(|f| f.since = Some(LATE)));
+        "late events of a connection" finds |store| store.list_events(&events(|f| { f.connection = own("c350"); f.since = Some(LATE); }));
+        "a story" finds |store| store.story("ABH77", None);
+        "a tally" finds |store| store.tally("c350", LATE);
+        "a job's outcomes" finds |store| store.job_outcomes("job-0");
+        "a job's codes" finds |store| store.job_codes("job-0");
+        "a job's failures" finds |store| store.job_failures("job-0", 50);
+        "old events to delete" finds |store| store.prune_ledger(50_000, 20);
+        "a parked row" finds |store| store.parked(&object(Kind::Product, "o400"));
+        "where rows are due" finds |store| store.due_accounts();
+        "due rows of an account" finds |store| store.due("abaha:20", Kind::ALL, 0, 3, 50);
+        "rows waking with a cause" finds |store| store.bring_forward("c41", "sku:41");
+        "rows released by object" finds |store| store.release_now(None, None, Some("o41"));
+        "rows released by connection" finds |store| store.release_now(Some("c3"), None, None);
+        "rows released by cause" finds |store| store.release_now(None, Some("failing"), None);
+        "parked rows" lists |store| store.find_parked(&rows(|_| {}));
+        "parked rows of a connection" finds |store| store.find_parked(&rows(|f| f.connection = own("c7")));
+        "parked rows with a cause" finds |store| store.find_parked(&rows(|f| f.cause = own("failing")));
+        "late parked rows" finds |store| store.find_parked(&rows(|f| f.since = Some(LATE)));
+        "parked rows of an order" finds |store| store.find_parked(&rows(|f| f.search = own("ABH77")));
+        "parked rows of an object" finds |store| store.find_parked(&rows(|f| f.search = own("o77")));
+        "letters" lists |store| store.list_letters(&letters(|_| {}));
+        "letters of a connection" finds |store| store.list_letters(&letters(|f| f.connection = own("c8")));
+        "letters with a code" finds |store| store.list_letters(&letters(|f| f.code = own("refused")));
+        "late letters" finds |store| store.list_letters(&letters(|f| f.since = Some(LATE)));
+        "letters of an order" finds |store| store.list_letters(&letters(|f| f.search = own("ABH78")));
+        "letters of an object" finds |store| store.list_letters(&letters(|f| f.search = own("o78")));
+        "a letter by the start of its id" finds |store| store.list_letters(&letters(|f| f.search = own("0110007")));
+        "a letter's event" finds |store| store.letter_event("01100078", 0);
+        "letters to be replayed" finds |store| store.count_matching(&matching());
+        "a page of letters to be replayed" finds |store| async { store.matching_page(&matching(), &LetterMark::default(), 50).await };
+        "what a job replayed" finds |store| store.replayed_by("job-r");
+        "what became of that" finds |store| store.replay_codes("job-r");
+        "an object's letters" finds |store| async {
+            let mut tx = store.begin().await?;
+            store.supersede_letters(&mut tx, &object(Kind::Order, "o400")).await?;
+            let open = store.set_letter_state(&mut tx, "01100078", 0, "discarded").await?;
+            tx.rollback().await?;
+            Ok::<_, StoreError>(open)
+        };
+        "a link by Sapo's id" finds |store| store.link_by_sapo("c0", LinkKind::Product, "s1200");
+        "a link by the channel's id" finds |store| store.link_by_channel("c0", LinkKind::Product, "x1200");
+        "links by key" finds |store| store.links_by_key("c0", LinkKind::Product, "key1200");
+        "links of a product" finds |store| store.links_of_product("c0", "p1200");
+        "a page of links" finds |store| store.links_page("c0", LinkKind::Product, "s2", 50);
+        "links" lists |store| store.list_links(&links(|_| {}));
+        "links of a connection" finds |store| store.list_links(&links(|f| f.connection = own("c7")));
+        "links in error" finds |store| store.list_links(&links(|f| f.state = Some(LinkState::Error)));
+        "links with a code" finds |store| store.list_links(&links(|f| f.code = own("no_price")));
+        "links with a key" finds |store| store.list_links(&links(|f| f.key = own("key77")));
+        "links of anything" finds |store| store.list_links(&links(|f| f.search = own("x77")));
+        "late links" finds |store| store.list_links(&links(|f| f.since = Some(LATE)));
+        "an object's last state" finds |store| store.settled(&object(Kind::Product, "o400"));
+        "what depends on a variant" finds |store| store.dependents("c0", "v400", "p1");
+        "an intent" finds |store| store.intent("omni:s", IntentKind::Order, "key100");
+        "open intents" finds |store| store.open_intents("omni:s", IntentKind::Order);
+        "what an owner holds" finds |store| store.end_leases("owner 20");
+        "a job that is there already" finds |store| async { store.add_job("reconcile", "c0", "{}").await.map(|job| job.id) };
+        "the next walk" finds |store| async { store.take_job("me", std::time::Duration::ZERO, Lane::Walks).await.map(|job| job.map(|job| job.id)) };
+        "the next replay" finds |store| async { store.take_job("me", std::time::Duration::ZERO, Lane::Replays).await.map(|job| job.map(|job| job.id)) };
+        "the last job" finds |store| store.last_job("reconcile", "c7");
+        "a job" finds |store| store.job("01100007");
+        "jobs" lists |store| store.list_jobs(&jobs(|_| {}));
+        "jobs in a state" finds |store| store.list_jobs(&jobs(|f| f.state = own("waiting")));
+        "a job by the start of its id" finds |store| store.list_jobs(&jobs(|f| f.id = own("0110007")));
+        "a job's rows" finds |store| store.job_rows("job-7", 0, 50);
+        "the audit log" lists |store| store.audit_rows(50);
+    ]
+}
+
+fn cipher() -> Cipher {
+    Cipher::from_key_or_file(Some(&"11".repeat(32).into()), std::path::Path::new("not used")).unwrap()
+}
+
+async fn rows_read(connection: &mut PgConnection) -> BTreeMap<String, i64> {
+    // Counters are complete when whoever counted has gone.
+    loop {
+        let (others,): (i64,) = sqlx::query_as(
+            "select count(*) from pg_stat_activity where datname = current_database() and pid <> pg_backend_pid() and backend_type in ('client backend', 'parallel worker')",
+        )
+        .fetch_one(&mut *connection)
+        .await
+        .unwrap();
+        if others == 0 {
+            break;
+        }
+    }
+    let rows: Vec<(String, i64)> = sqlx::query_as(
+        "select t.relname::text, (t.seq_tup_read + coalesce((select sum(i.idx_tup_read) from pg_stat_user_indexes i where i.relid = t.relid), 0))::bigint from pg_stat_user_tables t",
+    )
+    .fetch_all(connection)
+    .await
+    .unwrap();
+    rows.into_iter().collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs PostgreSQL; deploy/test.sh runs it"]
+async fn no_look_up_reads_many_rows_on_postgres() {
+    let database = fresh().await;
+    Store::open(&database.url, cipher(), Clock::system()).await.unwrap().close().await;
+    database.run(&seeds("''::bytea")).await;
+    database.run("analyze").await;
+    let mut connection = database.connection().await;
+    let before = rows_read(&mut connection).await;
+    database.run("select count(*) from ledger where reason = 'no index helps'").await;
+    let after = rows_read(&mut connection).await;
+    assert!(after["ledger"] - before["ledger"] >= ROWS, "the counters count");
+    let mut bad = Vec::new();
+    for look_up in all_look_ups() {
+        let before = rows_read(&mut connection).await;
+        let store = Store::connect(&database.url, cipher(), Clock::system(), 1).unwrap();
+        (look_up.run)(&store).await.unwrap_or_else(|error| panic!("{}: {error}", look_up.name));
+        store.close().await;
+        for (table, read) in rows_read(&mut connection).await {
+            let read = read - before[&table];
+            if read > FEW && !table.starts_with('_') {
+                bad.push(format!("{}: {read} rows of {table}", look_up.name));
+            }
+        }
+    }
+    assert!(bad.is_empty(), "{}", bad.join("\n"));
+}
+
+/// Keeps the statements that pass in this thread.
+#[derive(Clone, Default)]
+struct Statements(Arc<Mutex<Vec<String>>>);
+
+impl<S: tracing::Subscriber> Layer<S> for Statements {
+    fn on_event(&self, event: &tracing::Event<'_>, _: Context<'_, S>) {
+        struct Sql<'a>(&'a Statements);
+        impl tracing::field::Visit for Sql<'_> {
+            fn record_str(&mut self, field: &tracing::field::Field, value: &str) {
+                if field.name() == "sql" {
+                    self.0.0.lock().unwrap().push(value.to_owned());
+                }
+            }
+            fn record_debug(&mut self, _: &tracing::field::Field, _: &dyn Debug) {}
+        }
+        if event.metadata().target() == "sapo_sync::sql" {
+            event.record(&mut Sql(self));
+        }
+    }
+}
+
+async fn plan(connection: &mut SqliteConnection, sql: &str) -> Vec<String> {
+    let sql = AssertSqlSafe(format!("explain query plan {sql}"));
+    let steps: Vec<(i64, i64, i64, String)> = sqlx::query_as(sql).fetch_all(connection).await.unwrap();
+    steps.into_iter().map(|step| step.3).collect()
+}
+
+/// Whether a step of a plan reads a whole table, or a whole index where that is not the order of a listing.
+fn reads_all(step: &str, listing: bool) -> bool {
+    let small = ["SCAN CONSTANT ROW", "SCAN ends", "SCAN ("];
+    // Indexes of the jobs that wait or run, which are few.
+    let open_jobs = [" USING INDEX jobs_waiting", " USING INDEX jobs_open"];
+    let harmless = small.iter().any(|start| step.starts_with(start))
+        || open_jobs.iter().any(|index| step.ends_with(index))
+        || listing && step.contains(" USING ");
+    step.starts_with("SCAN ") && !harmless
+}
+
+// One thread: the statements are caught in it.
+#[tokio::test]
+async fn no_look_up_reads_a_whole_table_on_sqlite() {
+    let statements = Statements::default();
+    let _guard = tracing::subscriber::set_default(tracing_subscriber::registry().with(statements.clone()));
+    let folder = tempfile::tempdir().unwrap();
+    let url = format!("sqlite://{}", folder.path().join("state.db").display());
+    let store = Store::open(&url, cipher(), Clock::system()).await.unwrap();
+    let mut connection = SqliteConnection::connect(&url).await.unwrap();
+    sqlx::raw_sql(AssertSqlSafe(seeds("x''"))).execute(&mut connection).await.unwrap();
+    assert!(
+        plan(&mut connection, "select 1 from ledger where reason = 'no index helps'")
+            .await
+            .iter()
+            .any(|step| reads_all(step, false))
+    );
+    let mut caught = Vec::new();
+    for look_up in all_look_ups() {
+        statements.0.lock().unwrap().clear();
+        (look_up.run)(&store).await.unwrap_or_else(|error| panic!("{}: {error}", look_up.name));
+        let sql = std::mem::take(&mut *statements.0.lock().unwrap());
+        assert!(!sql.is_empty(), "{}: its statements were not caught", look_up.name);
+        caught.extend(sql.into_iter().map(|sql| (look_up.name, look_up.listing, sql)));
+    }
+    let mut bad = Vec::new();
+    // Without statistics, as it is in service: nobody gathers them there.
+    for (name, listing, sql) in &caught {
+        for step in plan(&mut connection, sql).await.into_iter().filter(|step| reads_all(step, *listing)) {
+            bad.push(format!("{name}: {step}\n    {sql}"));
+        }
+    }
+    assert!(bad.is_empty(), "{}", bad.join("\n"));
+    connection.close().await.unwrap();
+    store.close().await;
+}
