@@ -268,7 +268,12 @@ find_broker
 
 run "every test" SQLite embedded cargo test --locked --no-fail-fast
 export SAPO_SYNC_TEST_DATABASE_URL=$database_url SAPO_SYNC_TEST_BROKER_URL=$broker_url
-export SAPO_SYNC_TEST_BACKEND=scale
-run "integration tests, all" "$database" RabbitMQ cargo test --locked --test it -- --include-ignored
+export SAPO_SYNC_TEST_BACKEND=servers
+# These wait for the servers more than they compute. Those that look at rates or kill servers have the machine to themselves.
+alone=(limits:: fairness:: faults::)
+run "integration tests" "$database" RabbitMQ \
+    cargo test --locked --no-fail-fast --test it -- --include-ignored --test-threads=4 $(printf -- '--skip %s ' "${alone[@]}")
+run "rates, fairness, faults" "$database" RabbitMQ \
+    cargo test --locked --no-fail-fast --test it -- --include-ignored --test-threads=1 "${alone[@]}"
 report
 exit "$failed"

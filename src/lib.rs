@@ -6,7 +6,7 @@
 //! | room | what it does |
 //! |---|---|
 //! | [`receive`] | takes webhooks: limits, verification over the raw body, a confirmed publish, an answer |
-//! | [`broker`] | keeps events between receiver and workers: publish, take, settle (embedded: a queue file with group commit) |
+//! | [`broker`] | keeps events between receiver and workers: publish, take, settle. Embedded: a queue file with group commit; RabbitMQ: `topology` has every queue, `spool` what a receiver keeps while it is away |
 //! | [`work`] | the workers: the newest state of each object, one object at a time. Start at [`work::process`] |
 //! | [`map`] | pure functions: what the other side should be |
 //! | [`destination`] | the clients of the APIs, one folder each; one sender with rate buckets underneath |
@@ -15,7 +15,7 @@
 //! | [`sandbox`] | stand-ins for the APIs, with their limits, errors, odd data and a fault schedule |
 //! | [`domain`] | the words of the field, pure, used by all |
 //! | [`observe`], [`config`] | logs, metrics, health; settings |
-//! | [`app`], [`cli`] | put the rooms together; the command line |
+//! | [`app`], [`cli`] | put the rooms together as `up` or as roles apart; the command line |
 //!
 //! A test (`tests/it/layers.rs`) holds who may import whom.
 //!
@@ -27,6 +27,13 @@
 //! `work::create`: an intent is written before the call, and after a crash or a lost answer the other side is asked
 //! before anything is sent again.
 //!
+//! # One process or many
+//!
+//! `up` on files has everything to itself: a lock on the data dir says so. On PostgreSQL and RabbitMQ any number of
+//! processes share the work. Which worker takes from which queue is a lease in the store (`work::queues`), one keeper
+//! leads (`work::lead`), an intent is held by one owner. A process's name as an owner is kept in its data dir: started
+//! again, it ends what its predecessor held instead of waiting.
+//!
 //! # Where this differs from what was first proposed, and why
 //!
 //! - The state database is sqlx's `Any` pool, one SQL text, rather than an enum over two pools of our own: it is that
@@ -36,6 +43,11 @@
 //! - `sync` may use `work`: a walk creates categories with the same once-only code, and judges with the same mapping.
 //! - A replay is a parked row that is due now, not a publish by the command: one transaction, and no second process
 //!   ever opens the queue file.
+//! - Each worker releases the parked rows of its own queues, rather than a keeper: it alone knows how much room the
+//!   lines of its accounts have. A keeper would publish throttled rows again and again.
+//! - What is delivered again runs beside others the first time, and alone only once it bears another process's mark:
+//!   after a broker's restart a whole window is delivered again, and would take minutes one by one.
+//! - PostgreSQL and RabbitMQ go together, or neither: two set-ups are tested whole, not four by halves.
 //! - A dead letter is filed by `settle` in the transaction that decides it, before the broker is told; the keeper that
 //!   drains the dead-letter queue files only what no worker could speak of.
 

@@ -40,6 +40,7 @@ pub(super) async fn keep(config: Config, context: Context, stop: CancellationTok
         }
     };
     if context.broker.partitions().is_none() {
+        metrics::gauge!("sapo_sync_keeper_leads").set(1.0);
         return duties(stop.child_token()).await;
     }
     let present = presence(&context, &stop);
@@ -61,4 +62,3 @@ async fn presence(context: &Context, stop: &CancellationToken) {
 pub(super) fn present_as(context: &Context) -> String {
     format!("{}:keeper", context.owner)
 }
-

@@ -136,7 +136,10 @@ impl App {
         let context = self.context.clone();
         let (ready, is_ready) = watch::channel(self.prepared);
         let mut roles = Roles { tasks: JoinSet::new(), ended: Arc::default(), ready: is_ready.clone() };
-        roles.start("state", state::keep_state(self.config.clone(), self.role.clone(), context.clone(), ready, stop.clone()));
+        roles.start(
+            "state",
+            state::keep_state(self.config.clone(), self.role.clone(), context.clone(), ready, stop.clone()),
+        );
         if let Some(kinds) = self.role.kinds() {
             let (queues, share) = work::queues::share(kinds, context.broker.partitions().unwrap_or(1));
             let wanted = context.broker.partitions().map(|_| queues.wanted());
@@ -161,7 +164,11 @@ impl App {
 /// Binds the address that the settings name.
 pub async fn bind(config: &Config) -> anyhow::Result<TcpListener> {
     let address = config.listen;
-    TcpListener::bind(address).await.with_context(|| format!("{address} cannot be listened on: the port is in use or not allowed; choose another with SAPO_SYNC__LISTEN"))
+    TcpListener::bind(address).await.with_context(|| {
+        format!(
+            "{address} cannot be listened on: the port is in use or not allowed; choose another with SAPO_SYNC__LISTEN"
+        )
+    })
 }
 
 async fn fine(role: impl Future<Output = ()>) -> Result<(), String> {

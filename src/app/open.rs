@@ -41,8 +41,13 @@ pub async fn migrate(config: &Config, stop: &CancellationToken) -> anyhow::Resul
     let store = connect_store(config).await?;
     loop {
         match store.migrate().await {
-            Ok(()) => return Ok(store.close().await),
-            Err(error) if error.is_transient() => tracing::warn!(code = error.code(), %error, "waiting for the state database"),
+            Ok(()) => {
+                store.close().await;
+                return Ok(());
+            }
+            Err(error) if error.is_transient() => {
+                tracing::warn!(code = error.code(), %error, "waiting for the state database");
+            }
             Err(error) => return Err(error.into()),
         }
         if stop.run_until_cancelled(tokio::time::sleep(super::RETRY)).await.is_none() {
@@ -128,7 +133,12 @@ pub fn rabbit_settings(config: &RabbitConfig, name: String) -> RabbitSettings {
 }
 
 /// Everything that workers and jobs work with.
-pub(super) fn context(config: &Config, store: Store, broker: Arc<dyn Broker>, owner: String) -> anyhow::Result<Context> {
+pub(super) fn context(
+    config: &Config,
+    store: Store,
+    broker: Arc<dyn Broker>,
+    owner: String,
+) -> anyhow::Result<Context> {
     let clock = store.clock().clone();
     let http = sender(config, &clock)?;
     let limits = http.limits().clone();
@@ -159,4 +169,3 @@ pub fn sender(config: &Config, clock: &Clock) -> anyhow::Result<Http> {
     };
     Ok(Http::new(settings, limits, clock.clone())?)
 }
-

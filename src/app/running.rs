@@ -171,4 +171,3 @@ fn describe(ended: Option<Result<Ended, tokio::task::JoinError>>) -> String {
         None => "nothing was started".to_owned(),
     }
 }
-

@@ -58,7 +58,9 @@ pub(super) async fn keep_state(
                 tracing::info!("the state database answers");
                 ready.send_replace(true);
             }
-            Err(error) if is_transient(&error) => tracing::debug!(error = %format!("{error:#}"), "waiting for the state database"),
+            Err(error) if is_transient(&error) => {
+                tracing::debug!(error = %format!("{error:#}"), "waiting for the state database");
+            }
             Err(error) => return Err(error),
         }
         if stop.run_until_cancelled(tokio::time::sleep(RETRY)).await.is_none() {
@@ -68,4 +70,3 @@ pub(super) async fn keep_state(
     context.snapshot.clone().keep_fresh(stop).await;
     Ok(())
 }
-

@@ -18,10 +18,39 @@ use tokio::sync::{mpsc, oneshot, watch};
 use super::{Broker, BrokerError, Consumer, Delivery, Depth, Share};
 use crate::domain::event::Event;
 
-const SCHEMA: &str = "
+/// What is an order, or concerns the shop itself. Index and query must say it alike.
+macro_rules! is_order {
+    () => {
+        "json_extract(attributes, '$.key.kind') in ('order', 'shop')"
+    };
+}
+
+const SCHEMA: &str = concat!(
+    "
 create table if not exists queue (seq integer primary key autoincrement, attributes text not null, body blob not null, taken integer not null default 0);
 create table if not exists dead (seq integer primary key autoincrement, attributes text not null, body blob not null, taken integer not null default 0);
-";
+create index if not exists queue_orders on queue (seq) where ",
+    is_order!(),
+    ";"
+);
+/// Rows that are taken again, orders, others, dead letters.
+const AGAIN: [&str; 2] = [
+    "select seq, attributes, body, taken from queue where seq in (select value from json_each($1)) order by seq",
+    "select seq, attributes, body, taken from dead where seq in (select value from json_each($1)) order by seq",
+];
+const ORDERS: &str = concat!(
+    "select seq, attributes, body, taken from queue where ",
+    is_order!(),
+    " and seq > $1 order by seq limit $2"
+);
+const OTHERS: &str = concat!(
+    "select seq, attributes, body, taken from queue where not (",
+    is_order!(),
+    ") and seq > $1 order by seq limit $2"
+);
+const DEAD: &str = "select seq, attributes, body, taken from dead where seq > $1 order by seq limit $2";
+/// After so many orders without another event, the others have their turn: they keep a tenth.
+const ORDERS_IN_A_ROW: usize = 9;
 /// A group commit holds at most so many rows; beyond it latency grows and throughput does not.
 const GROUP: usize = 256;
 /// How long consumers wait while the file cannot be written.
@@ -58,10 +87,11 @@ pub struct Embedded {
     writer: Arc<tokio::sync::Mutex<Option<tokio::task::JoinHandle<()>>>>,
 }
 
-/// Where the consumers of one table are.
+/// Where the consumers of one table are: among the orders, and among the others.
 #[derive(Default)]
 struct Cursor {
-    position: i64,
+    positions: [i64; 2],
+    orders_in_a_row: usize,
     reader: Option<SqliteConnection>,
 }
 
@@ -395,29 +425,38 @@ impl Reader {
             let n = returned.len().min(most);
             returned.drain(..n).collect()
         };
-        let position = cursor.position;
-        let reader = match &mut cursor.reader {
+        let Cursor { positions, orders_in_a_row, reader } = &mut *cursor;
+        let reader = match reader {
             Some(reader) => reader,
             empty => empty.insert(connect(file).await?),
         };
-        let sql = match self.table {
-            Table::Queue => {
-                "select seq, attributes, body, taken from queue where seq in (select value from json_each($1)) or seq > $2 order by seq limit $3"
-            }
-            Table::Dead => {
-                "select seq, attributes, body, taken from dead where seq in (select value from json_each($1)) or seq > $2 order by seq limit $3"
-            }
+        let failed = |error: sqlx::Error| unusable(file, &error);
+        let mut rows: Vec<Row> = Vec::new();
+        if !returned.is_empty() {
+            let again = sqlx::query_as(AGAIN[self.table as usize]).bind(list(&returned));
+            rows = again.fetch_all(&mut *reader).await.map_err(failed)?;
+        }
+        let room = most - rows.len();
+        let kept = if *orders_in_a_row < ORDERS_IN_A_ROW { room / 10 } else { room.div_ceil(10) };
+        let turns = match self.table {
+            Table::Queue => [(0, ORDERS, room - kept), (1, OTHERS, room), (0, ORDERS, room)],
+            Table::Dead => [(0, DEAD, room), (0, DEAD, 0), (0, DEAD, 0)],
         };
-        let rows: Vec<(i64, String, Vec<u8>, i64)> = sqlx::query_as(sql)
-            .bind(list(&returned))
-            .bind(position)
-            .bind(i64::try_from(most).unwrap_or(i64::MAX))
-            .fetch_all(reader)
-            .await
-            .map_err(|error| unusable(file, &error))?;
+        for (lane, sql, wanted) in turns {
+            let wanted = wanted.min(most - rows.len());
+            if wanted == 0 {
+                continue;
+            }
+            let next = sqlx::query_as(sql).bind(positions[lane]).bind(i64::try_from(wanted).unwrap_or(i64::MAX));
+            let next: Vec<Row> = next.fetch_all(&mut *reader).await.map_err(failed)?;
+            if let Some(last) = next.last() {
+                positions[lane] = last.0;
+                *orders_in_a_row = if lane == 0 { *orders_in_a_row + next.len() } else { 0 };
+            }
+            rows.extend(next);
+        }
         let mut taken = Vec::with_capacity(rows.len());
         for (seq, attributes, body, times) in rows {
-            cursor.position = cursor.position.max(seq);
             // Our own writing; a row that cannot be read back would be a damaged file.
             let event = Event::restore(&attributes, Bytes::from(body))
                 .map_err(|error| BrokerError::Unusable(format!("row {seq}: {error}")))?;
@@ -426,6 +465,9 @@ impl Reader {
         Ok(taken)
     }
 }
+
+/// Number, attributes, body, how often it was taken.
+type Row = (i64, String, Vec<u8>, i64);
 
 struct Taken {
     event: Event,

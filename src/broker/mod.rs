@@ -136,7 +136,8 @@ pub trait Broker: Send + Sync {
 /// Takes deliveries.
 #[async_trait]
 pub trait Consumer: Send {
-    /// Waits for at least one delivery and returns up to `most`, oldest first.
+    /// Waits for at least one delivery and returns up to `most`: orders first, while the others keep a tenth; of each
+    /// the oldest first.
     async fn next(&mut self, most: usize) -> Result<Vec<Box<dyn Delivery>>, BrokerError>;
 }
 

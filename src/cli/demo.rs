@@ -29,6 +29,8 @@ use crate::store::connections::Snapshot;
 use crate::sync::connect;
 use crate::work::context::Context;
 
+/// The log filter where none is chosen: a demo is told of in its own view.
+const DEFAULT_FILTER: &str = "info,lapin=off";
 /// Where the demo's state lives unless told otherwise: never among a real shop's.
 const DATA_DIR: &str = "./data/demo";
 /// What its connections and shops are called, before their number.
@@ -63,7 +65,7 @@ struct Demo {
 pub async fn run(global: &Global, args: DemoArgs) -> anyhow::Result<Exit> {
     let config = settings(global)?;
     // What happens is drawn; the log would be drawn over it. A filter that was chosen is kept.
-    setup::start_logs(if config.log == "info" { "warn" } else { &config.log }, &config)?;
+    setup::start_logs(if config.log == DEFAULT_FILTER { "warn" } else { &config.log }, &config)?;
     let data_dir = config.data_dir.clone();
     let app = App::open(config, Role::Up).await?;
     let listener = app.bind().await?;

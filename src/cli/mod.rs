@@ -39,8 +39,8 @@ use std::process::ExitCode;
 
 use clap::Parser as _;
 
-use args::{Cli, Command};
 use crate::app::Role;
+use args::{Cli, Command};
 use exit::Exit;
 use setup::Invocation;
 

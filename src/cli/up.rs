@@ -12,7 +12,9 @@ use crate::observe::health;
 /// Runs until Ctrl-C or SIGTERM, or until a part of it dies.
 pub async fn run(invocation: Invocation, role: Role) -> anyhow::Result<Exit> {
     let what = match role {
-        Role::Up | Role::Receive => "webhooks: /webhooks/omni/{alias}, /webhooks/abaha/{site}; health: /readyz, /metrics",
+        Role::Up | Role::Receive => {
+            "webhooks: /webhooks/omni/{alias}, /webhooks/abaha/{site}; health: /readyz, /metrics"
+        }
         Role::Work(_) | Role::Keeper => "health: /readyz, /metrics",
     };
     let name = if role == Role::Up { String::new() } else { format!(" {}", role.word()) };
@@ -37,7 +39,8 @@ pub async fn migrate(invocation: Invocation) -> anyhow::Result<Exit> {
     // While it waits it can be asked how it is, where the port is free.
     if let Ok(listener) = app::bind(&config).await {
         let waiting: health::Ready = std::sync::Arc::new(|| Box::pin(async { Err("migrating".to_owned()) }));
-        let serving = axum::serve(listener, health::router(waiting)).with_graceful_shutdown(stop.clone().cancelled_owned());
+        let serving =
+            axum::serve(listener, health::router(waiting)).with_graceful_shutdown(stop.clone().cancelled_owned());
         tokio::spawn(serving.into_future());
     }
     let signalled = stop.clone();

@@ -139,12 +139,9 @@ impl Address {
             .max_connections(self.connections)
             .acquire_timeout(CONNECT_WITHIN)
             .after_connect(move |connection, _| Box::pin(prepare_server(connection, patience)))
-            // The pool's own tests wait for ever where the network was cut, and hold the connection's place meanwhile.
+            // The pool's own test has no time-out.
             .test_before_acquire(false)
             .before_acquire(|connection, _| {
-                Box::pin(async { within(PING_WITHIN, connection.ping()).await.map(|()| true) })
-            })
-            .after_release(|connection, _| {
                 Box::pin(async { within(PING_WITHIN, connection.ping()).await.map(|()| true) })
             })
             .connect_lazy_with(self.options.clone())

@@ -271,6 +271,14 @@ impl Store {
         Ok(())
     }
 
+    /// Whether a connection is paused, as of this transaction: a resume comes wholly before it or wholly after.
+    pub async fn is_paused(&self, tx: &mut Tx, name: &str) -> Result<bool, StoreError> {
+        self.serialise(tx, CHANGES).await?;
+        let state: Option<(String,)> =
+            sqlx::query_as("select state from connections where name = $1").bind(name).fetch_optional(&mut **tx).await?;
+        Ok(state.is_some_and(|(state,)| state == State::Paused.as_str()))
+    }
+
     /// Remembers the tenant that a store's first verified webhook named.
     pub async fn learn_tenant(&self, alias: &str, tenant_id: &str) -> Result<(), StoreError> {
         sqlx::query("update stores set tenant_id = $2, updated_at = $3 where alias = $1 and tenant_id is null")

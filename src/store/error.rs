@@ -122,6 +122,21 @@ impl StoreError {
         }
     }
 
+    /// Whether the database works, and takes just these data not: a rule of a table is broken, a value is too big, or
+    /// what is stored cannot be read. Trying again would end the same.
+    pub fn is_about_the_data(&self) -> bool {
+        match self {
+            Self::Corrupt { .. } => true,
+            Self::Sql(error) => code(error).is_some_and(|code| match code.parse::<i32>() {
+                // constraint, mismatch, too big; the upper bits only tell more of it.
+                Ok(number) if code.len() < 5 => matches!(number & 0xff, 18..=20),
+                // Data exceptions and broken rules.
+                _ => ["22", "23"].iter().any(|class| code.len() == 5 && code.starts_with(class)),
+            }),
+            _ => false,
+        }
+    }
+
     pub(super) fn corrupt(what: impl Into<String>, why: impl std::fmt::Display) -> Self {
         Self::Corrupt { what: what.into(), why: why.to_string() }
     }

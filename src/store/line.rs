@@ -14,10 +14,15 @@ use std::time::Duration;
 use futures::future::BoxFuture;
 use futures::stream::{self, BoxStream, StreamExt as _, TryStreamExt as _};
 use sqlx::any::{AnyArguments, AnyQueryResult, AnyRow, AnyStatement, AnyTypeInfo, AnyTypeInfoKind, AnyValue};
+use sqlx::pool::PoolConnection;
 use sqlx::{
     Any, AnyConnection, AnyPool, Arguments as _, AssertSqlSafe, Describe, Either, Error, Execute, Executor,
-    SqlSafeStr as _, SqlStr, Transaction, Value as _,
+    SqlSafeStr as _, SqlStr, Value as _,
 };
+use tokio::runtime::Handle;
+
+/// How long a connection may take on its way back to the pool.
+const BACK_WITHIN: Duration = Duration::from_secs(5);
 
 type Step = Either<AnyQueryResult, AnyRow>;
 
@@ -38,8 +43,16 @@ impl Line {
     }
 
     pub(super) async fn begin(&self, statement: &'static str) -> Result<Tx, Error> {
-        let transaction = within(self.patience, self.pool.begin_with(statement)).await?;
-        Ok(Tx(Held { transaction, patience: self.patience, failed: false }))
+        let mut lent = self.lend().await?;
+        // Before it is begun: nobody knows where this future is dropped.
+        lent.in_transaction = true;
+        within(self.patience, lent.connection()?.execute(statement)).await?;
+        Ok(Tx(Held { lent, patience: self.patience, failed: false }))
+    }
+
+    /// The pool has a time-out of its own for this.
+    async fn lend(&self) -> Result<Lent, Error> {
+        Ok(Lent { connection: Some(self.pool.acquire().await?), in_transaction: false })
     }
 }
 
@@ -52,9 +65,8 @@ impl<'p> Executor<'p> for &'p Line {
         E: 'q + Execute<'q, Any>,
     {
         let all = async move {
-            // The pool has a time-out of its own for this.
-            let mut connection = self.pool.acquire().await?;
-            within(self.patience, run(&mut connection, query)).await
+            let mut lent = self.lend().await?;
+            within(self.patience, run(lent.connection()?, query)).await
         };
         steps(all)
     }
@@ -89,17 +101,22 @@ pub struct Tx(Held);
 impl Tx {
     /// Makes everything of it durable. After an error it is not known whether it is.
     pub async fn commit(self) -> Result<(), Error> {
-        let Held { transaction, patience, failed } = self.0;
+        let Held { mut lent, patience, failed } = self.0;
         if failed {
             // PostgreSQL answers such a commit with a rollback, and calls that a success.
             return Err(Error::Protocol("a statement of the transaction failed, so nothing of it is kept".into()));
         }
-        within(patience, transaction.commit()).await
+        within(patience, lent.connection()?.execute("commit")).await?;
+        lent.in_transaction = false;
+        Ok(())
     }
 
     /// Takes everything of it back.
     pub async fn rollback(self) -> Result<(), Error> {
-        within(self.0.patience, self.0.transaction.rollback()).await
+        let Held { mut lent, patience, .. } = self.0;
+        within(patience, lent.connection()?.execute("rollback")).await?;
+        lent.in_transaction = false;
+        Ok(())
     }
 }
 
@@ -120,7 +137,7 @@ impl DerefMut for Tx {
 /// The connection that a transaction runs on.
 #[derive(Debug)]
 pub struct Held {
-    transaction: Transaction<'static, Any>,
+    lent: Lent,
     patience: Duration,
     failed: bool,
 }
@@ -136,7 +153,7 @@ impl<'c> Executor<'c> for &'c mut Held {
         let all = async move {
             // Stays so where this future is dropped on its way: nobody knows then what the server did.
             self.failed = true;
-            let steps = within(self.patience, run(&mut self.transaction, query)).await?;
+            let steps = within(self.patience, run(self.lent.connection()?, query)).await?;
             self.failed = false;
             Ok(steps)
         };
@@ -155,14 +172,47 @@ impl<'c> Executor<'c> for &'c mut Held {
     where
         'c: 'e,
     {
-        (*self.transaction).prepare_with(sql, parameters)
+        Box::pin(async move { self.lent.connection()?.prepare_with(sql, parameters).await })
     }
 
     fn describe<'e>(self, sql: SqlStr) -> BoxFuture<'e, Result<Describe<Any>, Error>>
     where
         'c: 'e,
     {
-        (*self.transaction).describe(sql)
+        Box::pin(async move { self.lent.connection()?.describe(sql).await })
+    }
+}
+
+/// A connection on loan: it goes back to its pool, rolled back where it must be, once it has shown that it is alive.
+/// The pool's own way back waits for that for ever, and keeps the place of a connection that the network took away.
+#[derive(Debug)]
+struct Lent {
+    connection: Option<PoolConnection<Any>>,
+    in_transaction: bool,
+}
+
+impl Lent {
+    fn connection(&mut self) -> Result<&mut AnyConnection, Error> {
+        self.connection.as_deref_mut().ok_or(Error::PoolClosed)
+    }
+}
+
+impl Drop for Lent {
+    fn drop(&mut self) {
+        let (Some(mut connection), Ok(runtime)) = (self.connection.take(), Handle::try_current()) else { return };
+        let in_transaction = self.in_transaction;
+        runtime.spawn(async move {
+            let back = async {
+                if in_transaction {
+                    connection.execute("rollback").await?;
+                }
+                connection.return_to_pool().await;
+                Ok(())
+            };
+            if within(BACK_WITHIN, back).await.is_err() {
+                connection.close_on_drop();
+            }
+        });
     }
 }
 

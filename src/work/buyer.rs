@@ -44,7 +44,7 @@ pub async fn customer(run: &Run<'_>, order: &ChannelOrder, phone: Option<&Phone>
         name: order.name.clone().filter(|name| !name.trim().is_empty()).unwrap_or_else(|| GUEST.to_owned()),
         phone: phone.national(),
     };
-    let creation = Creation { key: &key, source_id: &order.id, fingerprint: None };
+    let creation = Creation { key: &key, source_id: &order.id, fingerprint: None, refused: None };
     let created = create::once(run, &creation, single_customer(run, phone), run.omni.create_customer(&new)).await;
     let id = match created {
         Ok(Created::Now(id) | Created::Found(id) | Created::Before(id)) => id,

@@ -94,7 +94,7 @@ async fn link_category(run: &Run<'_>, category: &PosCategory, found: Option<Stri
     let (id, key) = if let Some(id) = found {
         (id, None)
     } else {
-        let creation = Creation { key: &key, source_id: &category.id, fingerprint: None };
+        let creation = Creation { key: &key, source_id: &category.id, fingerprint: None, refused: None };
         let look_up = async { Ok(category_named(&run.abaha, name).await?) };
         match create::once(run, &creation, look_up, run.abaha.create_category(name)).await {
             Ok(Created::Now(id) | Created::Found(id) | Created::Before(id)) => (id, Some(&key)),

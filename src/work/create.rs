@@ -33,6 +33,14 @@ pub struct Creation<'a> {
     pub source_id: &'a str,
     /// What else identifies the result.
     pub fingerprint: Option<&'a str>,
+    /// It is not to be created any more, and why: what an earlier attempt made is still found, nothing is sent.
+    pub refused: Option<Outcome>,
+}
+
+/// Whether something was sent for this key and it is not known what became of it.
+pub async fn is_unknown(run: &Run<'_>, key: &IntentKey) -> Result<bool, Halt> {
+    let intent = run.store().intent(&key.account, key.kind, &key.natural_key).await?;
+    Ok(!run.dry && intent.is_some_and(|intent| intent.result_id.is_none()))
 }
 
 /// Creates something once. `look_up` finds what an earlier attempt may have made; `send` makes it. Both are polled
@@ -63,6 +71,10 @@ pub async fn once<T>(
             Unknown::SendAgain(intent) => intent,
         },
     };
+    if let Some(refused) = &creation.refused {
+        store.drop_intent(&intent).await?;
+        return Err(refused.clone().into());
+    }
     crash::point("intent_written");
     let sent = send.await;
     crash::point("sent");

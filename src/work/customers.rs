@@ -81,7 +81,7 @@ pub async fn ensure(run: &Run<'_>, customer: &PosCustomer, phone: &Phone) -> Res
         kind: IntentKind::Customer,
         natural_key: phone.as_e164().to_owned(),
     };
-    let creation = Creation { key: &key, source_id: &customer.id, fingerprint: None };
+    let creation = Creation { key: &key, source_id: &customer.id, fingerprint: None, refused: None };
     let look_up = async { Ok(run.abaha.customer_by_phone(phone).await?.map(|there| there.id)) };
     let send = async {
         match run.abaha.create_customer(&new).await {

@@ -1,5 +1,6 @@
 //! The keeper: files dead letters, deletes what is old, keeps the gauges.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
@@ -65,15 +66,16 @@ pub async fn prune(context: Context, keep: Duration, stop: CancellationToken) {
 /// Keeps the gauges of `/metrics` until stopped.
 pub async fn keep_gauges(context: Context, stop: CancellationToken) {
     let mut tick = tokio::time::interval(Duration::from_secs(5));
+    let mut codes = BTreeSet::new();
     while stop.run_until_cancelled(tick.tick()).await.is_some() {
-        if let Err(error) = gauges(&context).await {
+        if let Err(error) = gauges(&context, &mut codes).await {
             tracing::warn!(code = error.code(), %error, "gauges could not be read");
         }
     }
 }
 
 #[allow(clippy::cast_precision_loss)]
-async fn gauges(context: &Context) -> Result<(), StoreError> {
+async fn gauges(context: &Context, codes: &mut BTreeSet<String>) -> Result<(), StoreError> {
     if let Ok(depth) = context.broker.depth().await {
         metrics::gauge!("sapo_sync_queue_events").set(depth.events as f64);
         metrics::gauge!("sapo_sync_queue_dead").set(depth.dead as f64);
@@ -85,8 +87,12 @@ async fn gauges(context: &Context) -> Result<(), StoreError> {
         metrics::gauge!("sapo_sync_parked", "cause" => cause.as_str()).set(count as f64);
         metrics::gauge!("sapo_sync_parked_oldest_seconds", "cause" => cause.as_str()).set(age as f64 / 1000.0);
     }
-    for (code, count) in context.store.letter_counts().await? {
-        metrics::gauge!("sapo_sync_dead_letters", "code" => code).set(count as f64);
+    let letters = context.store.letter_counts().await?;
+    // A code whose last letter is gone says so.
+    codes.extend(letters.iter().map(|(code, _)| code.clone()));
+    for code in &*codes {
+        let count = letters.iter().find(|row| row.0 == *code).map_or(0, |row| row.1);
+        metrics::gauge!("sapo_sync_dead_letters", "code" => code.clone()).set(count as f64);
     }
     Ok(())
 }

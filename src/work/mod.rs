@@ -44,7 +44,7 @@ const WINDOW: usize = 256;
 /// Objects worked on at once.
 const RUNNING: usize = 128;
 /// How long the state database may take to answer before it counts as away; longer than its own time-outs.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// Works until stopped; what was started is finished. `share` says which queues to take from, where processes share
 /// them.
@@ -66,7 +66,9 @@ pub async fn work(context: Context, share: Share, stop: CancellationToken) -> Re
         tokio::select! {
             batch = fed.recv(), if open => match batch {
                 Some(Ok(deliveries)) => {
-                    deliveries.into_iter().for_each(|(delivery, alone)| window.add(delivery, alone));
+                    for (delivery, alone) in deliveries {
+                        window.add(delivery, alone);
+                    }
                     give_up(&mut window, &wanted).await;
                 }
                 Some(Err(error)) => return Err(error),
@@ -155,14 +157,18 @@ fn start(context: &Context, poison: &Poison, window: &mut Window, running: &mut 
 async fn work_on(context: Context, poison: Poison, batch: Batch) -> Ended {
     let (key, deliveries) = (batch.event.key.clone(), batch.superseded.len() + 1);
     crash::point("taken");
-    let settled = async {
-        let processed = outcome(&context, &poison, &batch).await?;
-        // What hangs because the network is cut ends, and is done again.
-        tokio::time::timeout(PATIENCE, settle::commit(&context, &batch, processed))
-            .await
-            .unwrap_or_else(|_| Err(StoreError::NotFound("the state database does not answer".to_owned())))
-    };
-    match settled.await {
+    let mut settled = settle(&context, outcome(&context, &poison, &batch).await, &batch).await;
+    if let Err(error) = &settled
+        && error.is_about_the_data()
+    {
+        // With the others it would come back for ever.
+        let refused =
+            format!("the state database does not take it ({error}); please report it with `sapo-sync dead show`");
+        let account = batch.event.key.connection.clone();
+        let dead = Processed { outcome: Outcome::dead("store_refused", refused), left: Left::nothing(), account };
+        settled = settle(&context, Ok(dead), &batch).await;
+    }
+    match settled {
         Ok(dead) => {
             poison.settled(&batch.event.id.to_string());
             settle::acknowledge(batch, dead).await;
@@ -175,6 +181,17 @@ async fn work_on(context: Context, poison: Poison, batch: Batch) -> Ended {
             Ended { key, deliveries, away: Some(error) }
         }
     }
+}
+
+async fn settle(
+    context: &Context,
+    processed: Result<Processed, StoreError>,
+    batch: &Batch,
+) -> Result<bool, StoreError> {
+    // What hangs because the network is cut ends, and is done again.
+    tokio::time::timeout(PATIENCE, settle::commit(context, batch, processed?))
+        .await
+        .unwrap_or_else(|_| Err(StoreError::NotFound("the state database does not answer".to_owned())))
 }
 
 async fn outcome(context: &Context, poison: &Poison, batch: &Batch) -> Result<Processed, StoreError> {

@@ -139,8 +139,14 @@ async fn create_order(run: &Run<'_>, order: &ChannelOrder, stage: ChannelStage) 
     if let Err(missing) = gates::to_pos(settings.into()) {
         return Ok(Outcome::skipped(missing.code(), missing.reason()));
     }
-    if let Err(decision) = status::may_be_created(&stage) {
-        return Ok(leave_alone(decision));
+    // Cancelled after an attempt whose outcome is not known: what that made is found, and cancelled too.
+    let refused = status::may_be_created(&stage).err().map(leave_alone);
+    if let Some(outcome) = &refused {
+        let natural_key = order_key(&connection.name, &reference(order));
+        let key = IntentKey { account: connection.store_account(), kind: IntentKind::Order, natural_key };
+        if !create::is_unknown(run, &key).await? {
+            return Ok(outcome.clone());
+        }
     }
     let created_at = order.created_at.unwrap_or(run.event.received_at);
     if created_at < connection.start_line() {
@@ -166,7 +172,11 @@ async fn create_order(run: &Run<'_>, order: &ChannelOrder, stage: ChannelStage) 
     let customer = buyer::customer(run, order, phone.as_ref()).await?;
     let new = to_pos(order, &lines, customer, phone.as_ref(), connection.tag(), settings, branch)
         .map_err(|problem| Outcome::dead(problem.code(), problem.reason()))?;
-    let link = send(run, order, &new, stage, phone.as_ref()).await?;
+    let is_refused = refused.is_some();
+    let link = send(run, order, &new, stage.clone(), phone.as_ref(), refused).await?;
+    if is_refused {
+        return follow(run, order, stage, link).await;
+    }
     let outcome = if link.code.is_some() {
         Outcome::done("created_in_error", link.reason.clone().unwrap_or_default())
     } else {
@@ -183,6 +193,7 @@ async fn send(
     new: &NewPosOrder,
     stage: ChannelStage,
     phone: Option<&Phone>,
+    refused: Option<Outcome>,
 ) -> Result<Link, Halt> {
     let connection = run.connection();
     let key = IntentKey {
@@ -191,7 +202,7 @@ async fn send(
         natural_key: order_key(&connection.name, &new.reference),
     };
     let print = fingerprint(new.total, phone);
-    let creation = Creation { key: &key, source_id: &order.id, fingerprint: Some(&print) };
+    let creation = Creation { key: &key, source_id: &order.id, fingerprint: Some(&print), refused };
     let created = create::once(run, &creation, look_up(run, &key, new), run.omni.create_order(new)).await?;
     let there = match created {
         Created::Now(order) | Created::Found(order) => order,

@@ -106,8 +106,10 @@ async fn create_order(run: &Run<'_>, order: &PosOrder, stage: &PosStage) -> Resu
             "Chưa bật đồng bộ: Đơn hàng / the switch for orders is off for this connection",
         ));
     }
-    let code = match status::first_status(settings.status_profile, stage) {
-        Ok(code) => code,
+    // Cancelled after an attempt whose outcome is not known: what that made is found, and cancelled too.
+    let (code, refused) = match status::first_status(settings.status_profile, stage) {
+        Ok(code) => (code, None),
+        Err(decision) if create::is_unknown(run, &key_of(run, order)).await? => (0, Some(leave_alone(decision))),
         Err(decision) => return Ok(leave_alone(decision)),
     };
     if order.created_at.unwrap_or(run.event.received_at) < connection.start_line() {
@@ -127,7 +129,11 @@ async fn create_order(run: &Run<'_>, order: &PosOrder, stage: &PosStage) -> Resu
     let new =
         to_channel(order, &lines, &phone, code).map_err(|problem| Outcome::dead(problem.code(), problem.reason()))?;
     run.step("decided", format!("create one order on Abaha for {}, total {}", order.code, Vnd(sums.total)));
-    let link = send(run, order, &new, stage, &phone).await?;
+    let is_refused = refused.is_some();
+    let link = send(run, order, &new, stage, &phone, refused).await?;
+    if is_refused {
+        return follow(run, stage, link).await;
+    }
     Ok(match &link.reason {
         Some(reason) => Outcome::done("created_in_error", reason.clone()),
         None => Outcome::done("created", format!("created on Abaha, id {}", link.channel_id)),
@@ -184,18 +190,24 @@ async fn resolve(
     Ok(lines)
 }
 
+fn key_of(run: &Run<'_>, order: &PosOrder) -> IntentKey {
+    let account = run.connection().channel_account();
+    IntentKey { account, kind: IntentKind::Order, natural_key: order.id.clone() }
+}
+
 async fn send(
     run: &Run<'_>,
     order: &PosOrder,
     new: &NewChannelOrder,
     stage: &PosStage,
     phone: &Phone,
+    refused: Option<Outcome>,
 ) -> Result<Link, Halt> {
     let connection = run.connection();
-    let key =
-        IntentKey { account: connection.channel_account(), kind: IntentKind::Order, natural_key: order.id.clone() };
+    let key = key_of(run, order);
+    let is_refused = refused.is_some();
     let print = fingerprint(new.total, Some(phone));
-    let creation = Creation { key: &key, source_id: &order.id, fingerprint: Some(&print) };
+    let creation = Creation { key: &key, source_id: &order.id, fingerprint: Some(&print), refused };
     let created = create::once(run, &creation, look_up(run, &key, new), run.abaha.create_order(new)).await?;
     let (Created::Now(id) | Created::Found(id) | Created::Before(id)) = created;
     crash::point("order_answered");
@@ -207,8 +219,9 @@ async fn send(
     }
     let mut link = Link::new(&connection.name, LinkKind::Order, &order.id, &id, &order.code);
     link.sapo_state = Some(stage.as_word().into_owned());
-    link.channel_state =
-        Some(ChannelStage::read(Some(new.status), None, connection.settings.returned_code).as_word().into_owned());
+    // What was sent then is not known now: left open, it is read.
+    link.channel_state = (!is_refused)
+        .then(|| ChannelStage::read(Some(new.status), None, connection.settings.returned_code).as_word().into_owned());
     link.total = Some(new.total.normalize().to_string());
     create::record_link(run, &mut link, Some(&key), &[]).await?;
     Ok(link)

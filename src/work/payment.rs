@@ -53,7 +53,7 @@ pub async fn pay(run: &Run<'_>, order: &ChannelOrder, link: &Link) -> Result<Opt
         kind: IntentKind::Prepayment,
         natural_key: link.sapo_id.clone(),
     };
-    let creation = Creation { key: &key, source_id: &order.id, fingerprint: None };
+    let creation = Creation { key: &key, source_id: &order.id, fingerprint: None, refused: None };
     let code = link.natural_key.clone();
     let look_up = async { Ok(still_missing(run, &link.sapo_id).await?.is_none().then_some(())) };
     let send = async {

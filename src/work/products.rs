@@ -202,7 +202,7 @@ async fn link_or_create(
         natural_key: sku.as_str().to_owned(),
     };
     forget_other(run, &key, &variant.id).await?;
-    let creation = Creation { key: &key, source_id: &variant.id, fingerprint: None };
+    let creation = Creation { key: &key, source_id: &variant.id, fingerprint: None, refused: None };
     let look_up = async { Ok(single_match(run, &sku).await?.map(|there| there.id)) };
     let created = create::once(run, &creation, look_up, run.abaha.create_product(&new)).await?;
     let (id, fresh) = match created {

@@ -71,6 +71,9 @@ pub async fn commit(context: &Context, batch: &Batch, processed: Processed) -> R
             context.store.supersede_letters(&mut tx, &event.key).await?;
         }
         Verdict::Parked => {
+            // Resumed while it was worked on: the resume has not seen this row, and does not bring it forward.
+            let resumed =
+                decided.cause == Cause::Paused && !context.store.is_paused(&mut tx, &event.key.connection).await?;
             let park = ToPark {
                 event: &counted,
                 account: &processed.account,
@@ -78,7 +81,7 @@ pub async fn commit(context: &Context, batch: &Batch, processed: Processed) -> R
                 cause: decided.cause,
                 cause_key: decided.cause_key.as_deref(),
                 reason: &decided.reason,
-                due_at: decided.due,
+                due_at: if resumed { context.clock.now() } else { decided.due },
             };
             context.store.park(&mut tx, &park).await?;
         }

@@ -88,6 +88,10 @@ impl Window {
         loop {
             let key = self.next_ready()?;
             let Some(object) = self.objects.get_mut(&key) else { continue };
+            // It was made ready twice, before and after something of it ran alone: its end makes it ready again.
+            if object.running {
+                continue;
+            }
             let before = object.waiting.len();
             object.waiting.retain(|delivery| delivery.alive());
             self.held -= before - object.waiting.len();
@@ -309,6 +313,26 @@ mod tests {
         assert!(window.take().is_none());
         window.finished(&running.event.key, 1);
         assert!(window.take().is_none());
+    }
+
+    #[test]
+    fn an_object_of_which_something_ran_alone_is_still_worked_on_once_at_a_time() {
+        let mut window = Window::default();
+        let add = |window: &mut Window, version, alone| {
+            window.add(Box::new(Held(event("1", Some(version), Shape::Whole, "a"), alone)), alone);
+        };
+        add(&mut window, 2, false);
+        add(&mut window, 1, true);
+        let suspect = window.take_alone().unwrap();
+        window.finished(&suspect.event.key, 1);
+        let running = window.take().unwrap();
+        assert_eq!(running.event.version, Some(2));
+        assert!(window.take().is_none());
+        add(&mut window, 3, false);
+        assert!(window.take().is_none(), "version 2 is still being worked on");
+        window.finished(&running.event.key, 1);
+        assert_eq!(window.take().unwrap().event.version, Some(3));
+        assert_eq!(window.held(), 1);
     }
 
     #[test]

@@ -26,11 +26,16 @@ pub enum Backend {
 
 impl Backend {
     /// What the suite is run on.
-    #[allow(clippy::disallowed_methods, reason = "which of the two the tests run on; no setting of the program")]
     pub async fn chosen() -> Self {
+        if Self::is_files() { Self::Files } else { Self::servers().await }
+    }
+
+    /// Whether the suite is run on files.
+    #[allow(clippy::disallowed_methods, reason = "which of the two the tests run on; no setting of the program")]
+    pub fn is_files() -> bool {
         match std::env::var(CHOICE).as_deref() {
-            Err(_) | Ok("" | "files") => Self::Files,
-            Ok("servers") => Self::servers().await,
+            Err(_) | Ok("" | "files") => true,
+            Ok("servers") => false,
             Ok(other) => panic!("{CHOICE} is {other:?}; it may be files or servers"),
         }
     }
@@ -78,14 +83,12 @@ pub fn environment(config: &Config) -> Vec<(&'static str, String)> {
 
 /// Writes the settings that name a program's state and queue into a file.
 pub fn settings_file(config: &Config, file: &Path) {
-    let text: String = environment(config)
-        .iter()
-        .map(|(name, value)| {
-            let key = name.trim_start_matches("SAPO_SYNC__").to_lowercase().replace("__", ".");
-            format!("{key} = {value:?}\n")
-        })
-        .collect();
-    std::fs::write(file, text).unwrap();
+    let line = |(name, value): (&str, String)| {
+        let key = name.trim_start_matches("SAPO_SYNC__").to_lowercase().replace("__", ".");
+        format!("{key} = {value:?}")
+    };
+    let lines: Vec<String> = environment(config).into_iter().map(line).collect();
+    std::fs::write(file, lines.join("\n")).unwrap();
 }
 
 /// The queue of a program that does not run now, or, with RabbitMQ, beside it.

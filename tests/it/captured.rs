@@ -156,7 +156,10 @@ async fn a_captured_body_sent_to_another_shop_of_the_same_app_is_a_401() {
 async fn tables(world: &World, away: bool) {
     let mut connection = sqlx::AnyConnection::connect(world.config.database_url.expose_secret()).await.unwrap();
     let (list, begin) = if world.config.is_scaled() {
-        ("select cast(tablename as text) from pg_tables where schemaname = 'public' and tablename not like '\\_sqlx%'", "begin; ")
+        (
+            "select cast(tablename as text) from pg_tables where schemaname = 'public' and tablename not like '\\_sqlx%'",
+            "begin; ",
+        )
     } else {
         sqlx::query("pragma busy_timeout = 10000").execute(&mut connection).await.unwrap();
         (
@@ -164,12 +167,7 @@ async fn tables(world: &World, away: bool) {
             "begin immediate; ",
         )
     };
-    let names: Vec<(String,)> = sqlx::query_as(
-        list,
-    )
-    .fetch_all(&mut connection)
-    .await
-    .unwrap();
+    let names: Vec<(String,)> = sqlx::query_as(list).fetch_all(&mut connection).await.unwrap();
     assert!(names.len() > 10);
     let mut all = String::from(begin);
     for (name,) in names {

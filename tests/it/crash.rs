@@ -314,8 +314,14 @@ async fn every_point(story: Story) -> Vec<String> {
     assert_eq!((orders("omni"), orders("abaha")), (1, 1), "{expected:#}");
     let mut reached = Vec::new();
     for name in POINTS {
-        for nth in 1..=4 {
+        // Making queues and a database for each kill takes longer than the rest: there every step is killed at twice
+        // while the order is made, and once while it is cancelled.
+        let passings = if Backend::is_files() { 4 } else { 2 };
+        for nth in 1..=passings {
             for late in [false, true] {
+                if late && nth > 1 && !Backend::is_files() {
+                    continue;
+                }
                 let point = format!("{name}:{nth}");
                 if let Some(verdict) = run(story, Some(&point), late).await {
                     assert_eq!(verdict, expected, "{story:?} killed at {point}, late: {late}");

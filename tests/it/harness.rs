@@ -184,7 +184,7 @@ impl World {
             Backend::Servers { .. } => Backend::servers().await,
         };
         self.dir = tempfile::tempdir().unwrap();
-        self.config.data_dir = self.dir.path().to_owned();
+        self.dir.path().clone_into(&mut self.config.data_dir);
         self.backend.set(&mut self.config);
     }
 

@@ -32,6 +32,7 @@ pub struct Load {
 }
 
 struct Product {
+    id: u64,
     sku: String,
     variant: u64,
     stock: i64,
@@ -56,6 +57,8 @@ pub struct Verdict {
     pub lost: usize,
     /// What is wrong, in words.
     pub wrong: Vec<String>,
+    /// The ids of the objects that are not as they should be.
+    pub suspects: Vec<String>,
 }
 
 impl Verdict {
@@ -75,9 +78,9 @@ impl Load {
         for n in 0..PRODUCTS {
             let sku = format!("SP-{n}");
             let given = json!({"name": format!("Sản phẩm {n}"), "variants": [{"sku": sku, "retail": 10_000, "stock": {"58001": 5}}]});
-            sandbox.omni().add_product(&given).unwrap();
+            let id = sandbox.omni().add_product(&given).unwrap();
             let variant = sandbox.omni().variant_by_sku(&sku).unwrap();
-            products.push(Product { sku, variant, stock: 5 });
+            products.push(Product { id, sku, variant, stock: 5 });
         }
         let (inward, outward, people) = (Vec::new(), Vec::new(), BTreeMap::new());
         Self { sandbox: sandbox.clone(), dice: StdRng::seed_from_u64(seed), products, inward, outward, people }
@@ -183,6 +186,7 @@ impl Load {
         for row in events {
             *recorded.entry((&row.source, &row.topic, &row.object_id)).or_default() += 1;
             if !matches!(row.outcome.as_str(), "done" | "skipped") {
+                verdict.suspects.push(row.object_id.clone());
                 verdict.wrong.push(format!("{} {} ended as {}: {}", row.topic, row.object_id, row.outcome, row.reason));
             }
         }
@@ -208,6 +212,7 @@ impl Load {
             let there = self.sandbox.abaha().product_by_code(&product.sku);
             let found: Vec<&Value> = there.iter().map(|product| &product["quantity"]).collect();
             if found.len() != 1 || *found[0] != product.stock {
+                verdict.suspects.push(product.id.to_string());
                 verdict.wrong.push(format!("{} is on Abaha as {found:?}, expected {}", product.sku, product.stock));
             }
         }
@@ -238,6 +243,7 @@ impl Load {
             };
             if !right {
                 let found: Vec<_> = made.iter().map(|made| (&made["status"], &made["total"])).collect();
+                verdict.suspects.push(order.id.to_string());
                 verdict
                     .wrong
                     .push(format!("Abaha order {} (cancelled: {}): {found:?} on Sapo", order.id, order.cancelled));
@@ -264,6 +270,7 @@ impl Load {
             };
             if !right {
                 let found: Vec<_> = made.iter().map(|made| &made["status"]).collect();
+                verdict.suspects.push(order.id.to_string());
                 verdict
                     .wrong
                     .push(format!("Sapo order {} (cancelled: {}): {found:?} on Abaha", order.id, order.cancelled));

@@ -15,6 +15,7 @@ mod customers;
 mod database;
 mod dead_letters;
 mod deploy;
+mod fairness;
 mod faults;
 mod first;
 mod full_disk;

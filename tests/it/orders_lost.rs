@@ -160,3 +160,39 @@ async fn a_lost_answer_makes_neither_a_second_customer_nor_a_second_payment() {
     assert_eq!(counts(&world), (people, people));
     world.finish(&[]).await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_order_cancelled_while_it_is_not_known_whether_it_was_made_is_cancelled_there_too() {
+    let world = impatient(true).await;
+    let line = linked_product(&world, "AT-S").await;
+    for effect in lost_answers() {
+        // The echo of the making never comes: only a look-up can tell.
+        set_echo(&world, None, Api::Omni, "orders/");
+        fault(&world, Api::Omni, "orders$", 1, effect.clone());
+        let (inward, code) = place_in(&world, &order_in("AT-S", 1));
+        world
+            .eventually("it is not known", || async {
+                world.parked().await.iter().any(|row| row.cause == "intent_pending")
+            })
+            .await;
+        world.sandbox.abaha().set_status(inward, 0, Some("Hủy")).unwrap();
+        world.quiet().await;
+        assert_eq!(sapo(&world, &code)["status"], "cancelled", "{effect:?}");
+        set_echo(&world, Some(Timing::After), Api::Omni, "orders/");
+        set_echo(&world, None, Api::Abaha, "order.");
+        fault(&world, Api::Abaha, "order/create", 1, effect.clone());
+        let outward = place_out(&world, order_out(line, 1));
+        world
+            .eventually("it is not known", || async {
+                world.parked().await.iter().any(|row| row.cause == "intent_pending")
+            })
+            .await;
+        world.sandbox.omni().cancel(outward).unwrap();
+        world.quiet().await;
+        assert_eq!(abaha(&world, outward)["status"], 0, "{effect:?}");
+        set_echo(&world, Some(Timing::After), Api::Abaha, "order.");
+    }
+    assert_eq!(open_intents(&world, "omni:cuahangmau").await, 0);
+    assert_eq!(open_intents(&world, "abaha:501").await, 0);
+    world.finish(&[]).await;
+}

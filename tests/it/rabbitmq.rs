@@ -25,7 +25,7 @@ pub fn event(kind: Kind, store: &str, number: usize) -> Event {
 /// A store of each partition.
 fn stores() -> Vec<String> {
     let named = |partition| {
-        (0..).map(|n| format!("cua-hang-{n}")).find(|store| Queue::partition_of(store, PARTITIONS) == partition)
+        (0..10_000).map(|n| format!("cua-hang-{n}")).find(|store| Queue::partition_of(store, PARTITIONS) == partition)
     };
     (0..PARTITIONS).map(|partition| named(partition).unwrap()).collect()
 }
