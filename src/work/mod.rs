@@ -30,7 +30,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::broker::{BrokerError, Consumer, Delivery, Queue, Share};
-use crate::domain::event::ObjectKey;
+use crate::domain::event::{Event, ObjectKey};
 use crate::domain::outcome::{Cause, Outcome};
 use crate::observe::crash;
 use crate::store::StoreError;
@@ -161,12 +161,16 @@ async fn work_on(context: Context, poison: Poison, batch: Batch) -> Ended {
     if let Err(error) = &settled
         && error.is_about_the_data()
     {
-        // With the others it would come back for ever.
-        let refused =
-            format!("the state database does not take it ({error}); please report it with `sapo-sync dead show`");
-        let account = batch.event.key.connection.clone();
-        let dead = Processed { outcome: Outcome::dead("store_refused", refused), left: Left::nothing(), account };
-        settled = settle(&context, Ok(dead), &batch).await;
+        // Two that came to the same thing at once: the later one finds it done when it is tried again. Anything else
+        // ends as a dead letter by the schedule, instead of coming back for ever.
+        let outcome = Outcome::Failing {
+            code: "store_refused",
+            reason: format!("the state database does not take it: {error}"),
+            last_answer: None,
+            not_before: None,
+        };
+        let processed = Processed { outcome, left: Left::nothing(), account: account_of(&context, &batch.event) };
+        settled = settle(&context, Ok(processed), &batch).await;
     }
     match settled {
         Ok(dead) => {
@@ -209,15 +213,12 @@ async fn outcome(context: &Context, poison: &Poison, batch: &Batch) -> Result<Pr
         && row.due_at > context.clock.now()
         && row.event_id != event.id.to_string()
     {
-        let snapshot = context.snapshot.get();
-        let account = snapshot.and_then(|held| {
-            Some(held.0.connections.get(&event.key.connection)?.connection.target_account(event.key.source))
-        });
+        let account = account_of(context, event);
         return Ok(settle::joined(
             cause,
             "its object waits for a time already; it joins that row",
             row.due_at,
-            account.unwrap_or_default(),
+            account,
         ));
     }
     match AssertUnwindSafe(process::process(context, event, false)).catch_unwind().await {
@@ -227,6 +228,13 @@ async fn outcome(context: &Context, poison: &Poison, batch: &Batch) -> Result<Pr
             "the program failed on it (a defect: please report it with `sapo-sync dead show`)",
         ))),
     }
+}
+
+/// The account that an event's calls go to, for the row that it waits in.
+fn account_of(context: &Context, event: &Event) -> String {
+    let known = context.snapshot.get();
+    let row = known.as_ref().and_then(|held| held.0.connections.get(&event.key.connection));
+    row.map_or_else(|| event.key.connection.clone(), |row| row.connection.target_account(event.key.source))
 }
 
 /// With the store away nothing can be settled: probe until it is back.

@@ -173,7 +173,7 @@ async fn create_order(run: &Run<'_>, order: &ChannelOrder, stage: ChannelStage) 
     let new = to_pos(order, &lines, customer, phone.as_ref(), connection.tag(), settings, branch)
         .map_err(|problem| Outcome::dead(problem.code(), problem.reason()))?;
     let is_refused = refused.is_some();
-    let link = send(run, order, &new, stage.clone(), phone.as_ref(), refused).await?;
+    let link = send(run, order, &new, stage, phone.as_ref(), refused).await?;
     if is_refused {
         return follow(run, order, stage, link).await;
     }

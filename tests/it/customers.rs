@@ -110,7 +110,9 @@ async fn one_phone_in_several_written_forms_is_one_customer() {
     tels.sort();
     assert_eq!(tels, ["0701234567", "0845123456", "0981234567"]);
     assert_eq!(world.sandbox.call_count(Api::Abaha, "", "customer/create$"), 3);
-    assert!(world.events().await.iter().filter(|row| row.source == "omni").all(|row| row.outcome == "done"));
+    let open: Vec<_> =
+        world.events().await.into_iter().filter(|row| row.source == "omni" && row.outcome != "done").collect();
+    assert!(open.is_empty(), "{open:#?}");
     world.finish(&[]).await;
 }
 

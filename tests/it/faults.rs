@@ -85,7 +85,9 @@ impl Run {
         let mut cluster = Cluster::on(config, dir, None, 2).await;
         cluster.prepare().await;
         for (names, role) in [(RECEIVERS, "receive"), (WORKERS, "work"), (KEEPERS, "keeper")] {
-            names.iter().for_each(|name| cluster.start_with(name, role, &settings));
+            for name in names {
+                cluster.start_with(name, role, &settings);
+            }
         }
         cluster.all_ready().await;
         let receivers: Vec<SocketAddr> = RECEIVERS.iter().map(|name| cluster.address(name)).collect();

@@ -124,7 +124,7 @@ impl PostgresServer {
         let dir = tempfile::tempdir().unwrap();
         let mut server = Self { dir, port: free_port(), child: None };
         // It refuses to run as root; its user must then reach its folder.
-        if let Some((user, group)) = server.other_user() {
+        if let Some((user, group)) = Self::other_user() {
             std::fs::set_permissions(server.dir.path(), Permissions::from_mode(0o755)).unwrap();
             chown(server.dir.path(), Some(user), Some(group)).unwrap();
         }
@@ -180,7 +180,7 @@ impl PostgresServer {
         let folders = glob("/usr/lib/postgresql");
         let folders: Vec<&str> = folders.iter().map(String::as_str).collect();
         let program = find(program, &folders, "postgresql");
-        let mut command = if let Some((user, group)) = self.other_user() {
+        let mut command = if let Some((user, group)) = Self::other_user() {
             let mut command = Command::new("setpriv");
             command.args([&format!("--reuid={user}"), &format!("--regid={group}"), "--clear-groups"]).arg(program);
             command
@@ -192,7 +192,7 @@ impl PostgresServer {
     }
 
     /// The user and group `postgres`, where we are root.
-    fn other_user(&self) -> Option<(u32, u32)> {
+    fn other_user() -> Option<(u32, u32)> {
         let own = std::os::unix::fs::MetadataExt::uid(&std::fs::metadata("/proc/self").ok()?);
         if own != 0 {
             return None;

@@ -11,7 +11,7 @@ use tokio::time::timeout;
 use crate::load;
 
 /// How long a server may take to answer for the first time.
-const START: Duration = Duration::from_secs(60);
+const START: Duration = Duration::from_mins(1);
 
 /// Dropped, it is killed: what it answered 200 is with the broker or on the disk by then.
 pub struct Server {

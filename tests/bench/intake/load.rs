@@ -89,13 +89,7 @@ pub enum Pace {
 }
 
 /// Sends `request` on so many connections for so long.
-pub async fn load(
-    address: SocketAddr,
-    request: &Arc<[u8]>,
-    connections: usize,
-    span: Duration,
-    pace: Pace,
-) -> Figures {
+pub async fn load(address: SocketAddr, request: &Arc<[u8]>, connections: usize, span: Duration, pace: Pace) -> Figures {
     let start = Instant::now();
     let mut tasks = JoinSet::new();
     for index in 0..connections {
@@ -150,13 +144,12 @@ impl Client {
     }
 
     async fn exchange(&mut self, request: &[u8]) -> std::io::Result<u16> {
-        let stream = match &mut self.stream {
-            Some(stream) => stream,
-            None => {
-                let stream = TcpStream::connect(self.address).await?;
-                stream.set_nodelay(true)?;
-                self.stream.insert(stream)
-            }
+        let stream = if let Some(stream) = &mut self.stream {
+            stream
+        } else {
+            let stream = TcpStream::connect(self.address).await?;
+            stream.set_nodelay(true)?;
+            self.stream.insert(stream)
         };
         stream.write_all(request).await?;
         let mut have = 0;

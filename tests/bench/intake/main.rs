@@ -1,297 +1,253 @@
-//! How fast webhooks are taken: verified, kept durably (fsync before the answer), answered.
+//! How fast webhooks are taken: verified, kept durably, answered. `cargo bench --bench intake -- --help` lists options.
 //!
-//! `cargo bench --bench intake` runs, in one go on one machine: the receiver with the embedded queue at 1, 8, 64 and
-//! 256 connections; a receiver of the same framework that keeps nothing (the ceiling); plain SQLite inserts, one
-//! commit each (what group commit saves); and the memory of `up`, idle and under load.
+//! In one go on one machine, round by round, everything once in each: our receiver with the embedded queue and with
+//! RabbitMQ (a quorum queue); bare confirmed publishing with lapin; Express with amqplib and `FastAPI` with aio-pika
+//! (`deploy/bench/`); a receiver that keeps nothing, which tells what client and machine allow. Every row is checked:
+//! the queue must hold exactly what was answered 200. Then latency at half of the highest rate, plain SQLite inserts
+//! with one commit each (what group commit saves), and the memory of `up`.
+//!
+//! | file | what it does |
+//! |---|---|
+//! | `options` | what is asked for |
+//! | `cell` | measures one subject once, and checks it |
+//! | `load` | the client |
+//! | `child`, `serve`, `peers` | servers as child processes: ours, and the peers |
+//! | `rabbit` | bare publishing; counts and deletes queues |
+//! | `memory` | plain inserts, the memory of `up` |
+//! | `report` | tables and bars |
 
-use std::io::{BufRead as _, BufReader};
-use std::net::SocketAddr;
-use std::path::Path;
-use std::process::{Child, Command, Stdio};
+mod cell;
+mod child;
+mod load;
+mod memory;
+mod options;
+mod peers;
+mod rabbit;
+mod report;
+mod serve;
+
 use std::sync::Arc;
-use std::time::{Duration, Instant};
 
-use axum::Router;
-use axum::body::Bytes;
-use axum::routing::post;
 use base64::Engine as _;
 use hmac::{Hmac, KeyInit as _, Mac as _};
-use sapo_sync::broker::embedded::Embedded;
-use sapo_sync::domain::clock::Clock;
-use sapo_sync::receive::{Receiver, router};
-use sapo_sync::store::cache::SnapshotCache;
-use sapo_sync::store::{Cipher, Store};
-use sapo_sync::sync::connect::{apply, file};
 use sha2::Sha256;
-use sqlx::Connection as _;
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::{TcpListener, TcpStream};
+
+use cell::{Subject, World};
+use load::Pace;
+use options::Options;
+use peers::Peer;
+use rabbit::Rabbit;
+use report::Report;
 
 const SECRET: &str = "bench-secret";
-const BODY: &str = include_str!("../fixtures/omni/webhook-orders-create-fee-and-discount.json");
-const CONNECTIONS: [usize; 4] = [1, 8, 64, 256];
-const SPAN: Duration = Duration::from_secs(4);
+const BODY: &str = include_str!("../../fixtures/omni/webhook-orders-create-fee-and-discount.json");
 
 fn main() {
-    let arguments: Vec<String> = std::env::args().collect();
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
-    match arguments.iter().position(|argument| argument == "--serve") {
-        Some(at) => runtime.block_on(serve(&arguments[at + 1], Path::new(&arguments[at + 2]))),
-        None => runtime.block_on(measure()),
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().expect("a runtime");
+    if let Some(at) = arguments.iter().position(|argument| argument == "--serve") {
+        return runtime.block_on(serve::serve(&arguments[at + 1..]));
     }
+    if arguments.iter().any(|argument| argument == "--help") {
+        return println!("{}", options::HELP);
+    }
+    let code = match Options::parse(&arguments) {
+        Ok(options) => runtime.block_on(run(options)),
+        Err(why) => {
+            eprintln!("{why}");
+            2
+        }
+    };
+    std::process::exit(code);
 }
 
-async fn measure() {
-    let request = request();
-    println!("machine: {} processors, {}", std::thread::available_parallelism().map_or(0, usize::from), processor());
+/// Measures, and leaves nothing behind, however it ends: servers end with their guards, queues are deleted here.
+async fn run(options: Options) -> i32 {
+    let found = Rabbit::find().await.map(Arc::new);
+    let rabbit = found.as_ref().ok().cloned();
+    let mut measuring = tokio::spawn(measure(options, found));
+    let code = tokio::select! {
+        done = &mut measuring => match done {
+            Ok(Ok(true)) => 0,
+            Ok(Ok(false)) => {
+                println!("\nNOT SOUND: something was not measured, or answered otherwise than 200, or a queue does not hold what was answered");
+                1
+            }
+            Ok(Err(error)) => {
+                eprintln!("{error:#}");
+                1
+            }
+            Err(error) => {
+                eprintln!("{error}");
+                1
+            }
+        },
+        () = stopped() => {
+            measuring.abort();
+            let _aborted = measuring.await;
+            eprintln!("stopped");
+            130
+        }
+    };
+    if let Some(rabbit) = rabbit {
+        rabbit.delete_all().await;
+    }
+    code
+}
+
+async fn stopped() {
+    #[cfg(unix)]
+    {
+        use tokio::signal::unix::{SignalKind, signal};
+        if let Ok(mut terminate) = signal(SignalKind::terminate()) {
+            tokio::select! {
+                _ = tokio::signal::ctrl_c() => {}
+                _ = terminate.recv() => {}
+            }
+            return;
+        }
+    }
+    let _signalled = tokio::signal::ctrl_c().await;
+}
+
+/// Everything; whether all of it is sound.
+async fn measure(options: Options, found: Result<Arc<Rabbit>, String>) -> anyhow::Result<bool> {
+    let processors = std::thread::available_parallelism().map_or(1, usize::from);
+    println!("machine: {processors} processors, {}", processor());
+    let mut missing = Vec::new();
+    let rabbit = match found {
+        Ok(rabbit) => {
+            println!("RabbitMQ: {}, here or where SAPO_SYNC_TEST_BROKER_URL says", rabbit.version);
+            Some(rabbit)
+        }
+        Err(why) => {
+            if ["rabbitmq", "lapin", "express", "fastapi"].iter().any(|name| options.wants(name)) {
+                missing.push(format!("rabbitmq, lapin, express, fastapi: {why}"));
+            }
+            None
+        }
+    };
+    let (mut express, mut fastapi) = (None, None);
+    if rabbit.is_some() && options.wants("express") {
+        express = there("express", Peer::express, &mut missing).await?;
+    }
+    if rabbit.is_some() && options.wants("fastapi") {
+        fastapi = there("fastapi", Peer::fastapi, &mut missing).await?;
+    }
+    for line in &missing {
+        println!("NOT MEASURED: {line}");
+    }
     println!(
-        "body: {} bytes, signed; {} s for each figure; client and server share the processors\n",
+        "body: {} bytes, signed; {} rounds of {} s for each figure; client, servers and RabbitMQ share the processors",
         BODY.len(),
-        SPAN.as_secs()
+        options.rounds,
+        options.span.as_secs()
     );
-    let single = single_inserts().await;
-    println!("plain SQLite, one insert and one fsync at a time: {single:.0} rows/s\n");
-    println!(
-        "{:>12} {:>14} {:>9} {:>9} {:>16} {:>14} {:>9}",
-        "connections", "webhooks/s", "p50 ms", "p99 ms", "webhooks/commit", "keeps nothing/s", "ratio"
-    );
-    for connections in CONNECTIONS {
-        let (ours, commits) = run("receive", &request, connections).await;
-        let (bare, _) = run("bare", &request, connections).await;
-        let share = if commits > 0 { ours.answered as f64 / commits as f64 } else { 0.0 };
-        println!(
-            "{connections:>12} {:>14.0} {:>9.2} {:>9.2} {share:>16.1} {:>14.0} {:>9.2}",
-            ours.rate(),
-            ours.percentile(50),
-            ours.percentile(99),
-            bare.rate(),
-            ours.rate() / bare.rate()
-        );
+    if cfg!(debug_assertions) {
+        println!("NOT OPTIMISED: this is a debug build, whose figures say nothing; use cargo bench");
     }
-    memory(&request).await;
+    let world = World { request: request().into(), rabbit, express, fastapi, span: options.span };
+    let report = rounds(&world, &options, processors.max(2)).await;
+    report.print();
+    report.print_bars();
+    let sound = half(&world, &options, &report).await? && report.is_sound();
+    if options.wants("embedded") {
+        let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR"))?;
+        let single = memory::single_inserts(folder.path(), options.span / 2).await?;
+        println!("\nplain SQLite, one insert and one fsync at a time: {single:.0} rows/s");
+    }
+    if options.wants("memory") {
+        let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR"))?;
+        memory::memory(folder.path(), &world.request, options.span).await?;
+    }
+    for line in &missing {
+        println!("\nNOT MEASURED: {line}");
+    }
+    Ok(sound)
 }
 
+/// Installs a peer, and tells what it runs on.
+async fn there(
+    name: &str,
+    install: fn() -> Result<Peer, String>,
+    missing: &mut Vec<String>,
+) -> anyhow::Result<Option<Peer>> {
+    match tokio::task::spawn_blocking(install).await? {
+        Ok(peer) => {
+            println!("{name}: {}", peer.runs_on);
+            Ok(Some(peer))
+        }
+        Err(why) => {
+            missing.push(format!("{name}: {why}"));
+            Ok(None)
+        }
+    }
+}
+
+/// Each round has everything once, so that what the machine does meanwhile falls on all alike.
+async fn rounds(world: &World, options: &Options, workers: usize) -> Report {
+    let mut subjects = vec![(Subject::Rabbit, "rabbitmq"), (Subject::Lapin, "lapin")];
+    if world.express.is_some() {
+        subjects.extend([(Subject::Express(1), "express"), (Subject::Express(workers), "express")]);
+    }
+    if world.fastapi.is_some() {
+        subjects.extend([(Subject::FastApi(1), "fastapi"), (Subject::FastApi(workers), "fastapi")]);
+    }
+    subjects.retain(|(subject, _)| world.rabbit.is_some() || !subject.on_rabbit());
+    subjects.extend([(Subject::Embedded, "embedded"), (Subject::Nothing, "nothing")]);
+    subjects.retain(|(_, name)| options.wants(name));
+    let mut report = Report::default();
+    for round in 1..=options.rounds {
+        eprintln!("round {round} of {}", options.rounds);
+        for connections in [1, 8, 32, 64, 128, 256] {
+            for (subject, _) in &subjects {
+                if options.connections(*subject).contains(&connections) {
+                    match world.measure(*subject, connections, Pace::FlatOut).await {
+                        Ok(cell) => report.add(connections, *subject, cell),
+                        Err(error) => report.fail(connections, *subject, &error),
+                    }
+                }
+            }
+        }
+    }
+    report
+}
+
+/// Latency of ours at half of its highest rate; whether it is sound.
+async fn half(world: &World, options: &Options, report: &Report) -> anyhow::Result<bool> {
+    let mut sound = true;
+    let mut told = false;
+    for subject in [Subject::Rabbit, Subject::Embedded] {
+        let Some((connections, best)) = report.best(subject) else { continue };
+        if !told {
+            println!(
+                "\nlatency at half of the highest rate: due at equal distances, whether or not those before are answered"
+            );
+            told = true;
+        }
+        let mut cells = Vec::new();
+        for _ in 0..options.rounds {
+            cells.push(world.measure(subject, connections, Pace::Steady(best / 2.0)).await?);
+        }
+        report::print_half(subject, connections, best / 2.0, &cells);
+        sound &= cells.iter().all(cell::Cell::is_sound);
+    }
+    Ok(sound)
+}
+
+/// A webhook as Sapo sends it, signed.
 fn request() -> Vec<u8> {
-    let body = BODY;
-    let mut mac = Hmac::<Sha256>::new_from_slice(SECRET.as_bytes()).unwrap();
-    mac.update(body.as_bytes());
+    let mut mac = Hmac::<Sha256>::new_from_slice(SECRET.as_bytes()).expect("HMAC takes any key");
+    mac.update(BODY.as_bytes());
     let signature = base64::engine::general_purpose::STANDARD.encode(mac.finalize().into_bytes());
     let mut request = format!(
         "POST /webhooks/omni/mau HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json; charset=utf-8\r\ncontent-length: {}\r\n\
          user-agent: JVM\r\nx-sapo-topic: orders/create\r\nx-sapo-tenant-domain: mau.mysapogo.com\r\nx-sapo-hmac-sha256: {signature}\r\n\r\n",
-        body.len()
+        BODY.len()
     )
     .into_bytes();
-    request.extend_from_slice(body.as_bytes());
+    request.extend_from_slice(BODY.as_bytes());
     request
-}
-
-struct Figures {
-    answered: u64,
-    span: Duration,
-    latencies: Vec<u32>,
-}
-
-impl Figures {
-    fn rate(&self) -> f64 {
-        self.answered as f64 / self.span.as_secs_f64()
-    }
-
-    /// In milliseconds.
-    fn percentile(&self, percent: usize) -> f64 {
-        let at = (self.latencies.len() * percent / 100).min(self.latencies.len().saturating_sub(1));
-        f64::from(self.latencies.get(at).copied().unwrap_or_default()) / 1000.0
-    }
-}
-
-async fn run(what: &str, request: &[u8], connections: usize) -> (Figures, i64) {
-    let folder = tempfile::tempdir().unwrap();
-    let mut server = Command::new(std::env::current_exe().unwrap())
-        .args(["--serve", what])
-        .arg(folder.path())
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let mut lines = BufReader::new(server.stdout.take().unwrap()).lines();
-    let address: SocketAddr = lines.next().unwrap().unwrap().parse().unwrap();
-    load(address, request, connections, Duration::from_secs(1)).await;
-    let before = commits(address).await;
-    let figures = load(address, request, connections, SPAN).await;
-    let after = commits(address).await;
-    server.kill().unwrap();
-    server.wait().unwrap();
-    (figures, after - before)
-}
-
-async fn commits(address: SocketAddr) -> i64 {
-    let mut stream = TcpStream::connect(address).await.unwrap();
-    stream
-        .write_all(b"POST /commits HTTP/1.1\r\nhost: localhost\r\ncontent-length: 0\r\nconnection: close\r\n\r\n")
-        .await
-        .unwrap();
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer).await.unwrap();
-    answer.rsplit("\r\n").next().and_then(|text| text.parse().ok()).unwrap_or(0)
-}
-
-async fn load(address: SocketAddr, request: &[u8], connections: usize, span: Duration) -> Figures {
-    let start = Instant::now();
-    let tasks: Vec<_> = (0..connections)
-        .map(|_| {
-            let request = request.to_vec();
-            tokio::spawn(async move {
-                let mut stream = TcpStream::connect(address).await.unwrap();
-                stream.set_nodelay(true).unwrap();
-                let mut latencies = Vec::new();
-                let mut answer = vec![0; 4096];
-                while start.elapsed() < span {
-                    let sent = Instant::now();
-                    stream.write_all(&request).await.unwrap();
-                    let mut have = 0;
-                    while !whole(&answer[..have]) {
-                        let n = stream.read(&mut answer[have..]).await.unwrap();
-                        assert!(n > 0, "the server closed the connection");
-                        have += n;
-                    }
-                    assert!(answer.starts_with(b"HTTP/1.1 200"), "{}", String::from_utf8_lossy(&answer[..have]));
-                    latencies.push(sent.elapsed().as_micros() as u32);
-                }
-                latencies
-            })
-        })
-        .collect();
-    let mut latencies = Vec::new();
-    for task in tasks {
-        latencies.extend(task.await.unwrap());
-    }
-    latencies.sort_unstable();
-    Figures { answered: latencies.len() as u64, span: start.elapsed(), latencies }
-}
-
-fn whole(answer: &[u8]) -> bool {
-    let text = std::str::from_utf8(answer).unwrap_or_default();
-    let Some((head, body)) = text.split_once("\r\n\r\n") else { return false };
-    let length = head.lines().find_map(|line| line.strip_prefix("content-length: ")?.parse().ok()).unwrap_or(0);
-    body.len() >= length
-}
-
-async fn serve(what: &str, folder: &Path) {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    println!("{}", listener.local_addr().unwrap());
-    let router = if what == "bare" {
-        Router::new()
-            .route(
-                "/webhooks/omni/{name}",
-                post(async |_body: Bytes| "{\"id\":\"00000000-0000-0000-0000-000000000000\"}"),
-            )
-            .route("/commits", post(async || "0"))
-    } else {
-        let store = connected_store(folder).await;
-        let broker = Embedded::open(&folder.join("queue.db")).await.unwrap();
-        let snapshot = SnapshotCache::new(store.clone());
-        snapshot.refresh().await.unwrap();
-        let counted = broker.clone();
-        router(Receiver::new(Arc::new(broker), snapshot, store, Clock::system())).route(
-            "/commits",
-            post(move || {
-                let counted = counted.clone();
-                async move { counted.commits().to_string() }
-            }),
-        )
-    };
-    let listener =
-        axum::serve::ListenerExt::tap_io(listener, |stream: &mut TcpStream| stream.set_nodelay(true).unwrap());
-    axum::serve(listener, router).await.unwrap();
-}
-
-async fn connected_store(folder: &Path) -> Store {
-    let cipher = Cipher::from_key_or_file(None, &folder.join("master.key")).unwrap();
-    let store =
-        Store::open(&format!("sqlite://{}", folder.join("state.db").display()), cipher, Clock::system()).await.unwrap();
-    let parsed = file::parse(&connections_file(), folder).unwrap();
-    let limits = sapo_sync::destination::Limits::new(
-        Clock::system(),
-        sapo_sync::destination::Rate::SAPO,
-        sapo_sync::destination::Rate::ABAHA,
-    );
-    let http =
-        sapo_sync::destination::Http::new(sapo_sync::destination::HttpSettings::default(), limits, Clock::system())
-            .unwrap();
-    apply(&store, &http, &parsed, false, true, "bench").await.unwrap();
-    store
-}
-
-fn connections_file() -> String {
-    format!(
-        "[[store]]\nalias = \"mau\"\naccess_token = \"t\"\nwebhook_secret = \"{SECRET}\"\n\
-         [[connection]]\nname = \"mau-abaha\"\nstore = \"mau\"\nchannel = \"abaha\"\nsite = \"501\"\ntoken = \"t\"\n\
-         webhook_header = {{ name = \"X-Shop-Key\", value = \"v\" }}\nbranch = 58001\n"
-    )
-}
-
-/// What group commit saves: the same rows, one transaction and one fsync each.
-async fn single_inserts() -> f64 {
-    let folder = tempfile::tempdir().unwrap();
-    let options = sqlx::sqlite::SqliteConnectOptions::new()
-        .filename(folder.path().join("one.db"))
-        .create_if_missing(true)
-        .journal_mode(sqlx::sqlite::SqliteJournalMode::Wal)
-        .synchronous(sqlx::sqlite::SqliteSynchronous::Full);
-    let mut connection = sqlx::SqliteConnection::connect_with(&options).await.unwrap();
-    sqlx::query("create table queue (seq integer primary key, body blob)").execute(&mut connection).await.unwrap();
-    let body = BODY;
-    let start = Instant::now();
-    let mut rows = 0_u32;
-    while start.elapsed() < SPAN / 2 {
-        sqlx::query("insert into queue (body) values ($1)")
-            .bind(body.as_bytes())
-            .execute(&mut connection)
-            .await
-            .unwrap();
-        rows += 1;
-    }
-    f64::from(rows) / start.elapsed().as_secs_f64()
-}
-
-/// The memory of the whole program, idle and at full intake (its connection's switches are off, so that only intake,
-/// queue and ledger work).
-async fn memory(request: &[u8]) {
-    let folder = tempfile::tempdir().unwrap();
-    drop(connected_store(folder.path()).await);
-    let port = { TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap().port() };
-    let started = Instant::now();
-    let mut server = Command::new(env!("CARGO_BIN_EXE_sapo-sync"))
-        .arg("up")
-        .env("SAPO_SYNC__DATA_DIR", folder.path())
-        .env("SAPO_SYNC__LISTEN", format!("127.0.0.1:{port}"))
-        .env("SAPO_SYNC__RECONCILE__EVERY", "off")
-        .stdout(Stdio::null())
-        .spawn()
-        .unwrap();
-    let address: SocketAddr = ([127, 0, 0, 1], port).into();
-    while TcpStream::connect(address).await.is_err() {
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
-    println!("\nup: listens {} ms after its start", started.elapsed().as_millis());
-    tokio::time::sleep(Duration::from_secs(2)).await;
-    let idle = resident(&server, "VmRSS");
-    let figures = load(address, request, 64, SPAN).await;
-    println!(
-        "up: idle {idle} MB resident; {} MB at the most while {:.0} webhooks/s were taken and worked on",
-        resident(&server, "VmHWM"),
-        figures.rate()
-    );
-    println!("binary: {} MB", std::fs::metadata(env!("CARGO_BIN_EXE_sapo-sync")).unwrap().len() / 1_000_000);
-    server.kill().unwrap();
-    server.wait().unwrap();
-}
-
-/// Megabytes, as Linux tells them.
-fn resident(server: &Child, field: &str) -> u64 {
-    let status = std::fs::read_to_string(format!("/proc/{}/status", server.id())).unwrap_or_default();
-    let line = status.lines().find(|line| line.starts_with(field)).unwrap_or_default();
-    line.split_whitespace().nth(1).and_then(|kb| kb.parse::<u64>().ok()).unwrap_or_default() / 1000
 }
 
 fn processor() -> String {

@@ -29,7 +29,7 @@ impl Peer {
         Ok(Self { program: "node".into(), script: "server.js", folder, runs_on: format!("node {node}") })
     }
 
-    /// FastAPI and aio-pika; the error tells why there is none.
+    /// `FastAPI` and aio-pika; the error tells why there is none.
     pub fn fastapi() -> Result<Self, String> {
         let python = version("python3")?;
         let folder = copied("fastapi", &["requirements.txt", "app.py"])?;

@@ -90,7 +90,8 @@ impl Rabbit {
         let size = u32::from_be_bytes([head[3], head[4], head[5], head[6]]) as usize;
         let mut payload = vec![0; size.min(64 * 1024)];
         stream.read_exact(&mut payload).await.ok()?;
-        let Ok((_, AMQPClass::Connection(connection::AMQPMethod::Start(start)))) = parse_class(&payload) else {
+        let Ok((_, AMQPClass::Connection(connection::AMQPMethod::Start(start)))) = parse_class(payload.as_slice())
+        else {
             return None;
         };
         match start.server_properties.inner().get("version") {
