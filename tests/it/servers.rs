@@ -105,9 +105,16 @@ impl RabbitServer {
 impl Drop for RabbitServer {
     fn drop(&mut self) {
         self.kill();
-        // Erlang's name server, which the node started for itself alone.
-        let mut epmd = self.command(Path::new("epmd"));
-        let _ended_before = epmd.arg("-kill").stdout(Stdio::null()).stderr(Stdio::null()).status();
+        // Erlang's name server, which the node started for itself alone. It refuses while it believes that the node
+        // lives, which it finds out a moment later.
+        for _ in 0..100 {
+            let mut epmd = self.command(Path::new("epmd"));
+            let told = epmd.arg("-kill").stderr(Stdio::null()).output();
+            if told.is_ok_and(|told| !String::from_utf8_lossy(&told.stdout).contains("not allowed")) {
+                break;
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
     }
 }
 
