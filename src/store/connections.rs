@@ -274,8 +274,10 @@ impl Store {
     /// Whether a connection is paused, as of this transaction: a resume comes wholly before it or wholly after.
     pub async fn is_paused(&self, tx: &mut Tx, name: &str) -> Result<bool, StoreError> {
         self.serialise(tx, CHANGES).await?;
-        let state: Option<(String,)> =
-            sqlx::query_as("select state from connections where name = $1").bind(name).fetch_optional(&mut **tx).await?;
+        let state: Option<(String,)> = sqlx::query_as("select state from connections where name = $1")
+            .bind(name)
+            .fetch_optional(&mut **tx)
+            .await?;
         Ok(state.is_some_and(|(state,)| state == State::Paused.as_str()))
     }
 
