@@ -2,11 +2,11 @@
 //!
 //! | file | what it does |
 //! |---|---|
-//! | [`topology`] | every exchange and queue, declared once |
-//! | [`message`] | an event as a message, and back |
-//! | [`link`], [`version`] | a connection, and what its errors mean |
-//! | [`publish`], [`confirms`] | publishing with confirms |
-//! | [`consume`], [`shelf`] | taking from the queues of a share, settling |
+//! | `topology` | every exchange and queue, declared once |
+//! | `message` | an event as a message, and back |
+//! | `link`, `version` | a connection, and what its errors mean |
+//! | `publish`, `confirms` | publishing with confirms |
+//! | `consume`, `shelf` | taking from the queues of a share, settling |
 
 mod confirms;
 mod consume;
