@@ -82,7 +82,7 @@ async fn run(options: Options) -> i32 {
                 1
             }
         },
-        () = stopped() => {
+        () = sapo_sync::app::signal() => {
             measuring.abort();
             let _aborted = measuring.await;
             eprintln!("stopped");
@@ -93,21 +93,6 @@ async fn run(options: Options) -> i32 {
         rabbit.delete_all().await;
     }
     code
-}
-
-async fn stopped() {
-    #[cfg(unix)]
-    {
-        use tokio::signal::unix::{SignalKind, signal};
-        if let Ok(mut terminate) = signal(SignalKind::terminate()) {
-            tokio::select! {
-                _ = tokio::signal::ctrl_c() => {}
-                _ = terminate.recv() => {}
-            }
-            return;
-        }
-    }
-    let _signalled = tokio::signal::ctrl_c().await;
 }
 
 /// Everything; whether all of it is sound.
