@@ -30,11 +30,19 @@ pub struct Config {
     pub sapo_limit: (u32, f64),
     /// The bucket assumed for Abaha: size and calls a second.
     pub abaha_limit: (u32, f64),
+    /// The bucket assumed for a Sapo Web site: size and calls a second.
+    pub web_limit: (u32, f64),
+    /// Where Sapo and Abaha reach the receiver, without a slash at the end; `None` where it was not told.
+    pub public_url: Option<String>,
+    /// The app at Sapo Omni that shops grant access to.
+    pub oauth_omni: Option<OauthApp>,
+    /// The app at Sapo Web.
+    pub oauth_web: Option<OauthApp>,
     /// Waiting times between attempts; after the last the event is dead.
     pub retry: Retry,
     /// How often reconcile runs by itself; `None` is off.
     pub reconcile_every: Option<Duration>,
-    /// How long settled events stay in the ledger; `None` is for ever.
+    /// How long settled events stay in the ledger, and ended jobs in their list; `None` is for ever.
     pub keep_ledger: Option<Duration>,
     /// The log filter, such as `info` or `sapo_sync=debug`.
     pub log: String,
@@ -66,6 +74,17 @@ pub struct RabbitConfig {
     pub spool_events: i64,
 }
 
+/// An app as its maker registered it at Sapo.
+#[derive(Clone, Debug)]
+pub struct OauthApp {
+    /// The API key.
+    pub client_id: String,
+    /// The secret key; it also signs the webhooks of shops that granted access.
+    pub client_secret: SecretString,
+    /// What is asked for; none is all that this program needs.
+    pub scopes: Vec<String>,
+}
+
 /// When failed and parked events are tried again.
 #[derive(Clone, Debug)]
 pub struct Retry {
@@ -80,6 +99,9 @@ pub struct Retry {
 /// What is wrong with the settings, and how to mend it.
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
+    /// One half of an app's credentials without the other.
+    #[error("settings: {0} needs both client_id and client_secret (or client_secret_file); set both, or neither")]
+    HalfApp(&'static str),
     /// The settings could not be read.
     #[error("settings: {0} (see `sapo-sync config` for every key and its default)")]
     Read(#[from] config::ConfigError),
@@ -124,6 +146,8 @@ pub enum ConfigError {
 #[serde(deny_unknown_fields)]
 struct Raw {
     listen: String,
+    public_url: Option<String>,
+    oauth: RawOauth,
     data_dir: PathBuf,
     master_key: Option<String>,
     master_key_file: Option<String>,
@@ -135,6 +159,22 @@ struct Raw {
     keep: RawKeep,
     log: RawLog,
     crash_at: Option<String>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct RawOauth {
+    omni: RawApp,
+    web: RawApp,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct RawApp {
+    client_id: Option<String>,
+    client_secret: Option<String>,
+    client_secret_file: Option<String>,
+    scopes: String,
 }
 
 #[derive(Deserialize)]
@@ -162,6 +202,7 @@ struct RawOutgoing {
     timeout: String,
     sapo_limit: String,
     abaha_limit: String,
+    web_limit: String,
 }
 
 #[derive(Deserialize)]
@@ -237,9 +278,13 @@ impl Config {
             master_key,
             data_dir: raw.data_dir,
             allow_custom_hosts: raw.outgoing.allow_custom_hosts,
-            call_timeout: duration("SAPO_SYNC__OUTGOING__TIMEOUT", &raw.outgoing.timeout)?,
+            call_timeout: call_timeout(&raw.outgoing.timeout)?,
             sapo_limit: rate("SAPO_SYNC__OUTGOING__SAPO_LIMIT", &raw.outgoing.sapo_limit)?,
             abaha_limit: rate("SAPO_SYNC__OUTGOING__ABAHA_LIMIT", &raw.outgoing.abaha_limit)?,
+            web_limit: rate("SAPO_SYNC__OUTGOING__WEB_LIMIT", &raw.outgoing.web_limit)?,
+            public_url: public_url(raw.public_url)?,
+            oauth_omni: app("SAPO_SYNC__OAUTH__OMNI", "SAPO_SYNC__OAUTH__OMNI__CLIENT_SECRET", raw.oauth.omni)?,
+            oauth_web: app("SAPO_SYNC__OAUTH__WEB", "SAPO_SYNC__OAUTH__WEB__CLIENT_SECRET", raw.oauth.web)?,
             retry: Retry {
                 schedule,
                 settle_after: duration("SAPO_SYNC__RETRY__SETTLE_AFTER", &raw.retry.settle_after)?,
@@ -328,10 +373,52 @@ fn broker(raw: RawBroker) -> Result<BrokerConfig, ConfigError> {
     }))
 }
 
+/// An address that others reach us by, without the slash at its end.
+fn public_url(given: Option<String>) -> Result<Option<String>, ConfigError> {
+    let Some(text) = given.filter(|text| !text.trim().is_empty()) else { return Ok(None) };
+    let address = text.trim().trim_end_matches('/');
+    let host = address.strip_prefix("https://").or_else(|| address.strip_prefix("http://"));
+    if host.is_some_and(|host| !host.is_empty() && !host.contains(['?', '#', '@', ' '])) {
+        return Ok(Some(address.to_owned()));
+    }
+    Err(ConfigError::Value {
+        key: "SAPO_SYNC__PUBLIC_URL",
+        value: without_password(&text),
+        expected: "an address without user, query or fragment",
+        example: "https://sync.example.com",
+    })
+}
+
+fn app(name: &'static str, secret_key: &'static str, raw: RawApp) -> Result<Option<OauthApp>, ConfigError> {
+    let client_secret = secret(secret_key, raw.client_secret, raw.client_secret_file)?;
+    let client_id = raw.client_id.map(|id| id.trim().to_owned()).filter(|id| !id.is_empty());
+    let scopes = raw.scopes.split(',').map(|scope| scope.trim().to_owned()).filter(|scope| !scope.is_empty());
+    match (client_id, client_secret) {
+        (Some(client_id), Some(client_secret)) => {
+            Ok(Some(OauthApp { client_id, client_secret, scopes: scopes.collect() }))
+        }
+        (None, None) => Ok(None),
+        _ => Err(ConfigError::HalfApp(name)),
+    }
+}
+
 fn duration(key: &'static str, text: &str) -> Result<Duration, ConfigError> {
     let wrong = || ConfigError::Value { key, value: text.to_owned(), expected: "a duration", example: "30s, 2m or 1h" };
     let span: jiff::SignedDuration = text.trim().parse().map_err(|_| wrong())?;
     Duration::try_from(span).map_err(|_| wrong())
+}
+
+/// How long a call may take: an intent is held for 45 s, in which the call also waits for its turn.
+fn call_timeout(text: &str) -> Result<Duration, ConfigError> {
+    const KEY: &str = "SAPO_SYNC__OUTGOING__TIMEOUT";
+    let most = Duration::from_secs(20);
+    let wrong = || ConfigError::Value {
+        key: KEY,
+        value: text.to_owned(),
+        expected: "a duration of at most 20 s, for what is being created is held for 45 s",
+        example: "10s",
+    };
+    duration(KEY, text).and_then(|timeout| if timeout <= most { Ok(timeout) } else { Err(wrong()) })
 }
 
 /// A duration, or `off`.

@@ -1,5 +1,6 @@
-//! sapo-sync keeps a Sapo Omni / POS shop in step with its sales channels: change notifications come in as signed
-//! webhooks, each is kept durably, worked on, and made true on the opposite side through its REST API.
+//! sapo-sync keeps a Sapo Omni / POS shop in step with its sales channels, an Abaha app and any number of Sapo Web
+//! sites: change notifications come in as signed webhooks, each is kept durably, worked on, and made true on the
+//! opposite side through its REST API.
 //!
 //! # The map, in the order the data goes
 //!
@@ -11,7 +12,7 @@
 //! | [`map`] | pure functions: what the other side should be |
 //! | [`destination`] | the clients of the APIs, one folder each; one sender with rate buckets underneath |
 //! | [`store`] | all SQL of the state: connections, links, intents, ledger, parked rows, dead letters, jobs |
-//! | [`sync`] | import, reconcile and plan walk both catalogues; connecting a shop; replay |
+//! | [`sync`] | import, reconcile and plan walk both catalogues; preparation and links of webs; connecting a shop; replay |
 //! | [`sandbox`] | stand-ins for the APIs, with their limits, errors, odd data and a fault schedule |
 //! | [`domain`] | the words of the field, pure, used by all |
 //! | [`observe`], [`config`] | logs, metrics, health; settings |
@@ -34,6 +35,14 @@
 //! leads (`work::lead`), an intent is held by one owner. A process's name as an owner is kept in its data dir: started
 //! again, it ends what its predecessor held instead of waiting.
 //!
+//! # Two kinds of channels
+//!
+//! A connection joins a store to an Abaha site or to a Sapo Web site. What is said of both stands in the rooms
+//! themselves, what is said of one in `abaha` or `web` below them (in [`work`] Abaha's part has no folder of its own).
+//! An event belongs to one connection, so each web goes at its own pace. Of webs both catalogues are kept as they were
+//! seen last (`store::variants`): linking by SKU is then a decision over rows (`domain::linking`), costs no call, and
+//! can say of every variant why it is not linked.
+//!
 //! # Where this differs from what was first proposed, and why
 //!
 //! - The state database is sqlx's `Any` pool, one SQL text, rather than an enum over two pools of our own: it is that
@@ -52,6 +61,10 @@
 //!   drains the dead-letter queue files only what no worker could speak of.
 
 #![warn(missing_docs)]
+
+/// A webhook is some hundred small allocations on its way.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 pub mod app;
 pub mod broker;

@@ -21,7 +21,9 @@ pub use running::Running;
 use crate::broker::Queue;
 use crate::config::Config;
 use crate::domain::event::Kind;
-use crate::observe::crash;
+use crate::observe::{crash, metric};
+use crate::receive::oauth::OauthReceiver;
+use crate::sync::connect::oauth::{Oauth, OauthConfig};
 use crate::sync::jobs;
 use crate::work;
 use crate::work::context::Context;
@@ -94,6 +96,8 @@ impl App {
                 "roles apart need PostgreSQL and RabbitMQ: set SAPO_SYNC__DATABASE__URL and SAPO_SYNC__BROKER__URL; `sapo-sync up` runs everything in one process on files"
             );
         }
+        // Before anything counts: a gauge that goes up unheard only ever goes down.
+        let _pages = metric::recorder();
         let Some(lock) = open::lock_for(&config, &role)? else {
             bail!(
                 "another sapo-sync works on {} already; stop it, or choose another data dir with SAPO_SYNC__DATA_DIR (commands such as `events` and `import` work beside it)",
@@ -154,11 +158,29 @@ impl App {
             roles.when_ready("keeper", &stop, keep::keep(self.config.clone(), context.clone(), stop.clone()));
         }
         if let Some(listener) = listener {
-            let receives = self.role.receives();
-            roles.start("receive", running::serve(context, listener, receives, is_ready, stop.clone()));
+            let oauth = self.role.receives().then(|| oauth(&self.config, &context));
+            roles.start("receive", running::serve(context, listener, oauth, is_ready, stop.clone()));
         }
         Ok(Running { app: self, stop, roles, address })
     }
+}
+
+/// Where the browsers of shops' owners start and land with OAuth.
+fn oauth(config: &Config, context: &Context) -> OauthReceiver {
+    let oauth = Arc::new(Oauth::new(context.store.clone(), context.http.clone(), OauthConfig::from(config)));
+    let starting = Arc::clone(&oauth);
+    OauthReceiver::new(
+        Arc::new(move |system, word| {
+            let oauth = Arc::clone(&starting);
+            Box::pin(async move { oauth.started(system, &word).await })
+        }),
+        Arc::new(move |system, pairs| {
+            let oauth = Arc::clone(&oauth);
+            // A browser that is closed meanwhile does not undo what its owner has agreed to.
+            let landing = tokio::spawn(async move { oauth.landed(system, &pairs).await });
+            Box::pin(async move { landing.await.unwrap_or(false) })
+        }),
+    )
 }
 
 /// Binds the address that the settings name.

@@ -19,6 +19,7 @@ use crate::domain::clock::Clock;
 use crate::store::cache::SnapshotCache;
 use crate::store::{Cipher, Store};
 use crate::work::context::Context;
+use crate::work::marks::Marks;
 
 /// How long a publish may take; then a receiver keeps the event on its own disk. Sapo waits 5 s for its answer.
 const PUBLISH_TIMEOUT: Duration = Duration::from_secs(2);
@@ -144,6 +145,7 @@ pub(super) fn context(
     let limits = http.limits().clone();
     Ok(Context {
         snapshot: SnapshotCache::new(store.clone()),
+        marks: Marks::new(&clock),
         http,
         store,
         broker,
@@ -153,6 +155,7 @@ pub(super) fn context(
         settle_after: config.retry.settle_after,
         recheck: config.retry.recheck,
         owner,
+        public_url: config.public_url.clone(),
         failing: Arc::new(Mutex::default()),
         branches: Arc::default(),
     })
@@ -161,7 +164,8 @@ pub(super) fn context(
 /// Makes the one sender, for commands that only call the APIs.
 pub fn sender(config: &Config, clock: &Clock) -> anyhow::Result<Http> {
     let rate = |(size, per_second)| Rate { size, per_second };
-    let limits = Limits::new(clock.clone(), rate(config.sapo_limit), rate(config.abaha_limit));
+    let limits =
+        Limits::new(clock.clone(), rate(config.sapo_limit), rate(config.abaha_limit)).web(rate(config.web_limit));
     let settings = HttpSettings {
         timeout: config.call_timeout,
         allow_custom_hosts: config.allow_custom_hosts,

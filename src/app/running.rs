@@ -14,24 +14,27 @@ use tokio_util::sync::CancellationToken;
 
 use super::App;
 use crate::observe::health;
+use crate::receive::oauth::OauthReceiver;
 use crate::receive::{self, Receiver};
 use crate::work::context::Context;
 
 /// How long a stop waits for what was started.
 const STOP_DEADLINE: Duration = Duration::from_secs(20);
 
-/// The receiver, where the role has one, and the health endpoints.
+/// The receiver, with where OAuth lands, where the role has one, and the health endpoints.
 pub(super) async fn serve(
     context: Context,
     listener: TcpListener,
-    receives: bool,
+    oauth: Option<OauthReceiver>,
     ready: watch::Receiver<bool>,
     stop: CancellationToken,
 ) -> std::io::Result<()> {
-    let mut router = health::router(readiness(context.clone(), receives, ready));
-    if receives {
+    let mut router = health::router(readiness(context.clone(), oauth.is_some(), ready));
+    if let Some(oauth) = oauth {
         let Context { broker, snapshot, store, clock, .. } = context;
-        router = receive::router(Receiver::new(broker, snapshot, store, clock)).merge(router);
+        router = receive::router(Receiver::new(broker, snapshot, store, clock))
+            .merge(receive::oauth::router(oauth))
+            .merge(router);
     }
     let listener = listener.tap_io(|stream| {
         // Answers are one small packet each; waiting to fill it would only add delay.

@@ -103,6 +103,8 @@ pub struct Share {
     /// What the consumer still has to do with: a queue that is not wanted any more stays in it until the last of its
     /// deliveries is settled or given back, and its channel is closed.
     pub held: watch::Sender<BTreeSet<Queue>>,
+    /// Whether the broker can be reached just now, as the consumer sees it.
+    pub up: watch::Sender<bool>,
 }
 
 impl Share {
@@ -110,7 +112,7 @@ impl Share {
     pub fn all(partitions: Option<u16>) -> Self {
         let all = |kind: Kind| (0..partitions.unwrap_or(0)).map(move |partition| Queue { kind, partition });
         let (_, wanted) = watch::channel(Queue::KINDS.into_iter().flat_map(all).collect());
-        Self { wanted, held: watch::channel(BTreeSet::new()).0 }
+        Self { wanted, held: watch::channel(BTreeSet::new()).0, up: watch::Sender::new(false) }
     }
 }
 

@@ -5,13 +5,11 @@
 //! what an earlier process left; an event is removed once it is confirmed, so one may be published twice, and none is
 //! lost. The order is not kept: nothing depends on it.
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
 use futures::future::join_all;
-use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
@@ -118,7 +116,7 @@ impl Broker for Spooled {
 
 /// Publishes what the spool holds, as long as it is not stopped.
 async fn forward(rabbit: RabbitMq, spool: Embedded, stop: CancellationToken) {
-    let share = Share { wanted: watch::channel(BTreeSet::new()).1, held: watch::channel(BTreeSet::new()).0 };
+    let share = Share::all(spool.partitions());
     let mut consumer = match spool.consume(share).await {
         Ok(consumer) => consumer,
         Err(error) => return tracing::error!(code = error.code(), %error, "the spool cannot be read"),

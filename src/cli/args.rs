@@ -7,13 +7,15 @@ use std::time::Duration;
 use clap::builder::NonEmptyStringValueParser;
 use clap::{Args, Parser, Subcommand};
 
+use super::authorize::{AuthorizeArgs, ChoicesArgs, HooksArgs};
 use super::examples;
+use super::links::LinksCommand;
 use super::moment::{self, Moment};
+use super::preflight::PreflightArgs;
 use crate::broker::Queue;
 use crate::domain::event::Kind;
-use crate::store::links::{LinkKind, LinkState};
 
-/// Keeps a Sapo Omni/POS shop in step with its Abaha app.
+/// Keeps a Sapo Omni/POS shop in step with its Abaha app and its Sapo Web sites.
 #[derive(Debug, Parser)]
 #[command(name = "sapo-sync", version, propagate_version = true, after_help = examples::MAIN)]
 pub struct Cli {
@@ -61,10 +63,10 @@ pub enum Command {
     /// Bring the state database up to this version, and end
     #[command(after_help = examples::MIGRATE)]
     Migrate,
-    /// Run everything beside a made-up shop and site with live traffic; nothing else is needed
+    /// Run everything beside a made-up shop and its sites with live traffic; nothing else is needed
     #[command(after_help = examples::DEMO)]
     Demo(DemoArgs),
-    /// Run the made-up Sapo Omni shop and Abaha site alone, as HTTP servers
+    /// Run the made-up Sapo Omni shop, Abaha site and Sapo Web sites alone, as HTTP servers
     #[command(after_help = examples::SANDBOX)]
     Sandbox(SandboxArgs),
     /// Connect shops and sites; look at, pause, resume and check connections
@@ -82,16 +84,19 @@ pub enum Command {
     /// Look at events: what came, what was decided, what was called
     #[command(subcommand, after_help = examples::EVENTS)]
     Events(EventsCommand),
-    /// Look at links: which thing of the shop is which thing of the channel
+    /// Look at links: which thing of the shop is which thing of the channel; make, cut, push and compare those of webs
     #[command(subcommand, after_help = examples::LINKS)]
     Links(LinksCommand),
+    /// Look at both catalogues before a web is connected (Chuẩn bị trước khi kết nối); nothing is linked or written
+    #[command(after_help = examples::PREFLIGHT)]
+    Preflight(PreflightArgs),
     /// Look at dead letters; replay or discard them
     #[command(subcommand, after_help = examples::DEAD)]
     Dead(DeadCommand),
     /// Look at what waits for a time or a cause; let it go now
     #[command(subcommand, after_help = examples::PARKED)]
     Parked(ParkedCommand),
-    /// Look at stored jobs (imports, reconciles, plans, replays); stop one
+    /// Look at stored jobs (imports, reconciles, plans, replays, links, preflights); stop one
     #[command(subcommand, after_help = examples::JOBS)]
     Jobs(JobsCommand),
     /// Check settings, data dir, database, master key, queue, and every connection against its shop
@@ -125,6 +130,9 @@ pub struct DemoArgs {
     /// Customers of the made-up shop
     #[arg(long, default_value_t = 200)]
     pub customers: usize,
+    /// Sapo Web sites beside the Abaha site
+    #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u8).range(0..=9))]
+    pub webs: u8,
     /// Makes the same shop and the same traffic again; the run's number where none is given
     #[arg(long)]
     pub seed: Option<u64>,
@@ -142,6 +150,12 @@ pub struct SandboxArgs {
     /// Where the Abaha API listens
     #[arg(long, default_value = "127.0.0.1:9103", value_name = "ADDRESS")]
     pub abaha_listen: SocketAddr,
+    /// Where the Sapo Web API listens, for all sites
+    #[arg(long, default_value = "127.0.0.1:9102", value_name = "ADDRESS")]
+    pub web_listen: SocketAddr,
+    /// Sapo Web sites: webmau, webmau2, webmau3…
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u8).range(0..=9))]
+    pub webs: u8,
     /// Where the control API listens
     #[arg(long, default_value = "127.0.0.1:9109", value_name = "ADDRESS")]
     pub control_listen: SocketAddr,
@@ -179,6 +193,9 @@ pub enum ConnectCommand {
         /// Do not ask the shops whether tokens and ids are right
         #[arg(long)]
         offline: bool,
+        /// Confirm, without being asked, that the webs are linked to no other POS
+        #[arg(long)]
+        yes: bool,
     },
     /// List connections with what lies at each
     #[command(after_help = examples::CONNECT_LIST)]
@@ -207,6 +224,12 @@ pub enum ConnectCommand {
         /// Its name; all that are not stopped where none is given
         name: Option<String>,
     },
+    /// Have a shop's owner grant access (OAuth), instead of pasting an access token
+    Authorize(AuthorizeArgs),
+    /// List what a connection chooses from: branches, staff, sources, payment methods, price lists, web locations
+    Choices(ChoicesArgs),
+    /// Compare the webhooks that are registered at shop and web with what there should be; mend them
+    Webhooks(HooksArgs),
 }
 
 /// Which connection a job is for.
@@ -270,27 +293,6 @@ pub enum EventsCommand {
         /// Only this connection's
         #[arg(long, value_name = "NAME")]
         connection: Option<String>,
-    },
-}
-
-/// What to do about links.
-#[derive(Debug, Subcommand)]
-pub enum LinksCommand {
-    /// List links
-    #[command(after_help = examples::LINKS_LIST)]
-    List {
-        /// Which.
-        #[command(flatten)]
-        filter: Filter,
-        /// Only in this state
-        #[arg(long, value_parser = state)]
-        state: Option<LinkState>,
-        /// Only the products with this SKU
-        #[arg(long)]
-        sku: Option<String>,
-        /// Only this kind: product, category, customer or order
-        #[arg(long, value_parser = kind)]
-        kind: Option<LinkKind>,
     },
 }
 
@@ -370,7 +372,7 @@ pub enum JobsCommand {
         #[arg(long, value_parser = ["waiting", "running", "done", "failed", "stopped"])]
         state: Option<String>,
         /// Only of this kind
-        #[arg(long, value_parser = ["import", "reconcile", "plan", "replay"])]
+        #[arg(long, value_parser = ["import", "reconcile", "plan", "replay", "links", "preflight"])]
         kind: Option<String>,
         /// At most so many rows
         #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(i64).range(1..))]
@@ -443,16 +445,4 @@ fn job_id(text: &str) -> Result<String, String> {
     } else {
         Err("is not the beginning of a job's id; `sapo-sync jobs list` shows them".to_owned())
     }
-}
-
-fn state(text: &str) -> Result<LinkState, String> {
-    LinkState::from_word(text).ok_or_else(|| one_of(LinkState::ALL.iter().map(|word| word.as_str())))
-}
-
-fn kind(text: &str) -> Result<LinkKind, String> {
-    LinkKind::from_word(text).ok_or_else(|| one_of(LinkKind::ALL.iter().map(|word| word.as_str())))
-}
-
-fn one_of<'a>(words: impl Iterator<Item = &'a str>) -> String {
-    format!("must be one of: {}", words.collect::<Vec<_>>().join(", "))
 }

@@ -169,6 +169,13 @@ async fn connections(findings: &mut Findings, config: &Config, store: &Store) ->
             continue;
         }
         match connect::check(&http, shop, row).await {
+            Ok(()) if connection.state == State::NoAccess => findings.ok(
+                &what,
+                format!(
+                    "shop and channel answer again; it goes on by itself, at once by `sapo-sync connect resume {}`",
+                    connection.name
+                ),
+            ),
             Ok(()) if connection.state == State::Paused => findings.ok(&what, "shop and channel answer; it is paused"),
             Ok(()) => findings.ok(&what, "shop and channel answer, and know every id that was chosen"),
             Err(error) => findings.wrong(&what, error),

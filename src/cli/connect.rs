@@ -1,41 +1,50 @@
 //! `connect`: makes, shows, pauses, resumes and checks connections.
 
+use std::io::IsTerminal as _;
 use std::path::Path;
 
 use anyhow::bail;
 use serde_json::{Value, json};
 
 use super::args::{ConnectCommand, Filter};
+use super::dead::confirmed;
 use super::exit::Exit;
 use super::setup::{ACTOR, Invocation, no_connection};
-use super::{out, settings};
+use super::{authorize, out, settings};
 use crate::app;
-use crate::domain::connection::State;
+use crate::domain::connection::{Connection, State};
+use crate::domain::event::System;
 use crate::store::Store;
 use crate::store::connections::{ConnectionAccount, Snapshot};
 use crate::store::counts::Count;
-use crate::sync::connect;
+use crate::sync::connect::file::{Defaults, File};
+use crate::sync::connect::{self, SOLE_POS};
+use crate::work::context::ACCESS;
 
 /// Runs one of its commands.
 pub async fn run(invocation: Invocation, command: ConnectCommand) -> anyhow::Result<Exit> {
     match command {
-        ConnectCommand::Apply { file, prune, offline } => apply(&invocation, &file, prune, offline).await,
+        ConnectCommand::Apply { file, prune, offline, yes } => apply(&invocation, &file, prune, offline, yes).await,
         ConnectCommand::List(filter) => list(&invocation, &filter).await,
         ConnectCommand::Show { name } => show(&invocation, &name).await,
         ConnectCommand::Pause { name } => set_state(&invocation, &name, State::Paused).await,
         ConnectCommand::Resume { name } => set_state(&invocation, &name, State::Active).await,
         ConnectCommand::Check { name } => check(&invocation, name.as_deref()).await,
+        ConnectCommand::Authorize(args) => authorize::authorize(&invocation, &args).await,
+        ConnectCommand::Choices(args) => authorize::choices(&invocation, &args).await,
+        ConnectCommand::Webhooks(args) => authorize::hooks(&invocation, &args).await,
     }
 }
 
-async fn apply(invocation: &Invocation, path: &Path, prune: bool, offline: bool) -> anyhow::Result<Exit> {
-    let file = connect::file::read(path)?;
+async fn apply(invocation: &Invocation, path: &Path, prune: bool, offline: bool, yes: bool) -> anyhow::Result<Exit> {
     let store = invocation.store().await?;
+    let mut file = connect::file::read(path, &defaults(invocation, &store).await?)?;
+    let unconfirmed = confirm_sole_pos(&store, &mut file, yes, invocation.json).await?;
     let http = app::sender(&invocation.config, store.clock())?;
     let applied = connect::apply(&store, &http, &file, prune, offline, ACTOR).await?;
     if invocation.json {
         out::json(
-            &json!({"file": path.display().to_string(), "changes": applied.changes, "left_alone": applied.left_alone}),
+            &json!({"file": path.display().to_string(), "changes": applied.changes, "left_alone": applied.left_alone, "unconfirmed": unconfirmed}),
         );
         return Ok(Exit::Fine);
     }
@@ -55,12 +64,63 @@ async fn apply(invocation: &Invocation, path: &Path, prune: bool, offline: bool)
         out::line("nothing was checked against the shops (--offline); `sapo-sync connect check` does");
     }
     if let Some(entry) = file.connections.first().filter(|_| !applied.changes.is_empty()) {
+        let first = if entry.channel == System::Web { "preflight" } else { "plan" };
         out::line(format!(
-            "webhooks go to /webhooks/omni/{} and /webhooks/abaha/{}; next: sapo-sync plan --connection {}",
-            entry.store, entry.site, entry.name
+            "webhooks go to /webhooks/omni/{} and /webhooks/{}/{}; next: sapo-sync {first} --connection {}",
+            entry.store, entry.channel, entry.site, entry.name
         ));
     }
     Ok(Exit::Fine)
+}
+
+/// What a connections file may leave out: what shops granted by OAuth.
+async fn defaults(invocation: &Invocation, store: &Store) -> anyhow::Result<Defaults> {
+    let apps = [(System::Omni, &invocation.config.oauth_omni), (System::Web, &invocation.config.oauth_web)];
+    let secrets = apps.into_iter().filter_map(|(system, app)| Some((system, app.as_ref()?.client_secret.clone())));
+    Ok(Defaults { tokens: store.granted_tokens().await?, secrets: secrets.collect() })
+}
+
+/// Has the owner of each web that nobody confirmed yet confirm that it is linked to no other POS. Where nobody can be
+/// asked the web is connected all the same, and `connect list`, `show` and `check` say that nobody confirmed it.
+async fn confirm_sole_pos(store: &Store, file: &mut File, yes: bool, quiet: bool) -> anyhow::Result<Vec<String>> {
+    let known = store.snapshot().await?;
+    let mut unconfirmed = Vec::new();
+    for entry in file.connections.iter_mut().filter(|entry| entry.channel == System::Web && !entry.sole_pos) {
+        if known.connections.get(&entry.name).is_some_and(|row| row.confirmed.is_some()) {
+            continue;
+        }
+        if yes {
+            entry.sole_pos = true;
+        } else if std::io::stdin().is_terminal() {
+            let question = format!("{}: {SOLE_POS}?", entry.site);
+            if !confirmed(&question, false)? {
+                bail!(
+                    "nothing was applied: cut the link of {} with the other POS first, for products and orders would get doubled (sản phẩm và đơn hàng sẽ bị trùng)",
+                    entry.site
+                );
+            }
+            entry.sole_pos = true;
+        } else {
+            unconfirmed.push(entry.name.clone());
+            if !quiet {
+                out::note(unconfirmed_note(&entry.name, &entry.site));
+            }
+        }
+    }
+    Ok(unconfirmed)
+}
+
+/// Whether a web is worked on though nobody confirmed that it is linked to no other POS.
+fn is_unconfirmed(row: &ConnectionAccount) -> bool {
+    let Connection { channel, state, .. } = &row.connection;
+    *channel == System::Web && *state != State::Stopped && row.confirmed.is_none()
+}
+
+/// What is said of such a web: that it is so, and how it is confirmed.
+fn unconfirmed_note(name: &str, site: &str) -> String {
+    format!(
+        "{name} is unconfirmed (chưa xác nhận): nobody said of {site} that {SOLE_POS}; if it is so, write sole_pos = true in its table, or run `sapo-sync connect apply FILE --yes`"
+    )
 }
 
 /// The connections that a name or filter means, in the order of their names.
@@ -138,6 +198,14 @@ async fn list(invocation: &Invocation, filter: &Filter) -> anyhow::Result<Exit> 
         cells
     };
     out::list(invocation.json, filter.limit, &rows, &header, cells, Clone::clone);
+    if !invocation.json {
+        for row in rows.iter().filter(|row| row["state_reason"].is_string()) {
+            out::note(format!("{} is {}: {}", text(row, "name"), text(row, "state"), text(row, "state_reason")));
+        }
+        for row in rows.iter().filter(|row| row["unconfirmed"] == json!(true)) {
+            out::note(unconfirmed_note(&text(row, "name"), &text(row, "site")));
+        }
+    }
     Ok(Exit::Fine)
 }
 
@@ -158,6 +226,9 @@ fn object(row: &ConnectionAccount, known: &Snapshot) -> Value {
         "channel": connection.channel.as_str(),
         "site": connection.site,
         "token": settings::set(Some(&row.token)),
+        "api_key": settings::set(row.api_key.clone().map(Into::into).as_ref()),
+        "confirmed": row.confirmed,
+        "unconfirmed": is_unconfirmed(row),
         "webhook_header": row.webhook_header.as_ref().map(|(name, _)| name.clone()),
         "webhook_secrets": row.webhook_secrets.len(),
         "base_url": row.base_url,
@@ -165,9 +236,27 @@ fn object(row: &ConnectionAccount, known: &Snapshot) -> Value {
         "state_reason": row.state_reason,
         "activated_at": connection.activated_at,
         "start_line_at": connection.start_line(),
-        "settings": connection.settings,
+        "settings": settings_of(connection),
         "webhook_paths": [format!("/webhooks/omni/{}", connection.store), format!("/webhooks/{}/{}", connection.channel, connection.site)],
     }))
+}
+
+/// The settings by the names that they have in the connections file, without those of the other channel.
+fn settings_of(connection: &Connection) -> Value {
+    let mut all = json!(connection.settings);
+    let Some(fields) = all.as_object_mut() else { return all };
+    let web = fields.remove("web");
+    if connection.channel == System::Web {
+        fields
+            .retain(|key, _| !["products", "status_profile", "customer_name", "returned_code"].contains(&key.as_str()));
+        if let Some(branch) = fields.remove("branch") {
+            fields.insert("order_branch".to_owned(), branch);
+        }
+        if let Some(Value::Object(web)) = web {
+            fields.extend(web);
+        }
+    }
+    all
 }
 
 async fn show(invocation: &Invocation, name: &str) -> anyhow::Result<Exit> {
@@ -190,6 +279,9 @@ async fn show(invocation: &Invocation, name: &str) -> anyhow::Result<Exit> {
         }
     }
     out::table(&["", name], rows);
+    if is_unconfirmed(row) {
+        out::note(unconfirmed_note(name, &row.connection.site));
+    }
     Ok(Exit::Fine)
 }
 
@@ -228,6 +320,7 @@ async fn set_state(invocation: &Invocation, name: &str, state: State) -> anyhow:
     }
     if state == State::Active {
         released = store.release_now(Some(name), Some("paused"), None).await?;
+        released += store.bring_forward(name, ACCESS).await?;
     }
     if invocation.json {
         out::json(&json!({"name": name, "state": state.as_str(), "changed": before != state, "released": released}));
@@ -263,13 +356,19 @@ async fn check(invocation: &Invocation, name: Option<&str>) -> anyhow::Result<Ex
         if wrong.is_some() {
             ended = Exit::Failed;
         }
+        let unconfirmed = is_unconfirmed(row);
         if invocation.json {
-            out::json(&json!({"name": connection.name, "ok": wrong.is_none(), "reason": wrong}));
+            out::json(
+                &json!({"name": connection.name, "ok": wrong.is_none(), "reason": wrong, "unconfirmed": unconfirmed}),
+            );
         } else {
             out::line(wrong.map_or_else(
                 || format!("ok     {}", connection.name),
                 |why| format!("wrong  {}: {why}", connection.name),
             ));
+            if unconfirmed {
+                out::note(unconfirmed_note(&connection.name, &connection.site));
+            }
         }
     }
     if checked == 0 {

@@ -24,7 +24,7 @@ use crate::broker::Depth;
 use crate::config::Config;
 use crate::domain::clock::Millis;
 use crate::domain::connection::State;
-use crate::sandbox::{BucketConfig, Sandbox, SandboxConfig, TrafficConfig, traffic};
+use crate::sandbox::{BucketConfig, Sandbox, SandboxConfig, TrafficConfig, WebSite, traffic};
 use crate::store::connections::Snapshot;
 use crate::sync::connect;
 use crate::work::context::Context;
@@ -55,7 +55,8 @@ enum End {
 struct Demo {
     context: Context,
     sandbox: Sandbox,
-    connection: String,
+    /// That of the Abaha site, then those of the webs.
+    connections: Vec<String>,
     view: View,
     json: bool,
     since: Millis,
@@ -72,31 +73,33 @@ pub async fn run(global: &Global, args: DemoArgs) -> anyhow::Result<Exit> {
     let known = app.context.store.snapshot().await?;
     let run = next_run(&known).with_context(|| format!("{} is not a demo's", data_dir.display()))?;
     let view = View::new(global.json);
-    let connection = format!("{PREFIX}{run}");
     let sandbox = Sandbox::start(shop_config(&args, run)).await?;
+    let connections = shop::connection_names(&sandbox, &format!("{PREFIX}{run}"));
     if run > 1 {
         let events = report_of_earlier(&app.context, &known).await?;
         view.say(&format!("{} goes on: run {run}; {events} of earlier runs can be looked at", data_dir.display()));
     } else {
         view.say(&format!("new state in {}", data_dir.display()));
     }
-    connect(&app.context, &sandbox, &known, &connection).await?;
+    connect(&app.context, &sandbox, &known, &connections[0]).await?;
     let process = Process::start(app, Some(listener))?;
     let address = process.address.context("the demo listens nowhere")?;
     let base = format!("http://{address}");
+    let webs: Vec<String> = sandbox.web_aliases().iter().map(|alias| sandbox.web_url(alias)).collect();
     view.say(&format!(
-        "sapo-sync {base} (metrics: {base}/metrics) · Sapo Omni {} · Abaha {} · control {}",
+        "sapo-sync {base} (metrics: {base}/metrics) · Sapo Omni {} · Abaha {} · Sapo Web {} · control {}",
         sandbox.omni_url(),
         sandbox.abaha_url(),
+        if webs.is_empty() { "none".to_owned() } else { webs.join(", ") },
         sandbox.control_url()
     ));
     view.say(&format!(
-        "{} products (Sản phẩm), {} customers (Khách hàng); rate limits of both sides {}+{}/s: generous, Sapo's own is 40+2/s",
+        "{} products (Sản phẩm), {} customers (Khách hàng); rate limits of all sides {}+{}/s: generous, Sapo's own is 40+2/s",
         args.products, args.customers, BUCKET.0, BUCKET.1
     ));
     sandbox.send_webhooks_to(&base);
     let since = process.context.clock.now();
-    let mut demo = Demo { context: process.context.clone(), sandbox, connection, view, json: global.json, since };
+    let mut demo = Demo { context: process.context.clone(), sandbox, connections, view, json: global.json, since };
     let ended = demo.watch_over(process, &args, run).await;
     demo.sandbox.stop().await;
     let exit = ended?;
@@ -115,14 +118,20 @@ fn settings(global: &Global) -> anyhow::Result<Config> {
     config.allow_custom_hosts = true;
     config.sapo_limit = BUCKET;
     config.abaha_limit = BUCKET;
+    config.web_limit = BUCKET;
     Ok(config)
+}
+
+/// The run that a connection belongs to: `demo-3` is that of its Abaha site, `demo-3-web1` that of a web.
+fn run_of(name: &str) -> Option<u64> {
+    name.strip_prefix(PREFIX)?.split('-').next()?.parse().ok()
 }
 
 /// The number of this run; refuses a data dir that holds anything but demos.
 fn next_run(known: &Snapshot) -> anyhow::Result<u64> {
     let mut last = 0;
     for name in known.connections.keys() {
-        let Some(number) = name.strip_prefix(PREFIX).and_then(|number| number.parse::<u64>().ok()) else {
+        let Some(number) = run_of(name) else {
             bail!(
                 "it holds the connection {name}; the demo wants a data dir of its own: choose another with --data-dir"
             );
@@ -138,6 +147,7 @@ fn shop_config(args: &DemoArgs, run: u64) -> SandboxConfig {
     SandboxConfig {
         omni_listen: any,
         abaha_listen: any,
+        web_listen: any,
         control_listen: any,
         alias: format!("{PREFIX}{run}"),
         tenant_id: 70_000 + run,
@@ -147,6 +157,10 @@ fn shop_config(args: &DemoArgs, run: u64) -> SandboxConfig {
         customers: args.customers,
         bucket,
         abaha_bucket: Some(BucketConfig { header: false, ..bucket }),
+        web_sites: shop::web_aliases(&format!("{PREFIX}{run}-web"), args.webs)
+            .iter()
+            .map(|alias| WebSite { bucket, ..WebSite::named(alias) })
+            .collect(),
         ..SandboxConfig::default()
     }
 }
@@ -208,10 +222,12 @@ impl Demo {
 
     async fn work(&mut self, args: &DemoArgs, run: u64) -> anyhow::Result<End> {
         let store = self.context.store.clone();
-        let job = store.add_job("import", &self.connection, "{}").await?;
-        let import = until_ended(&store, &job.id, &mut Progress::new(!self.json)).await?;
-        if report::print(&store, &import, self.json, None).await? == Exit::Failed {
-            bail!("the import of the made-up shop failed; that is a defect: please report it");
+        for connection in &self.connections {
+            let job = store.add_job("import", connection, "{}").await?;
+            let import = until_ended(&store, &job.id, &mut Progress::new(!self.json)).await?;
+            if report::print(&store, &import, self.json, None).await? == Exit::Failed {
+                bail!("the import of the made-up shop failed; that is a defect: please report it");
+            }
         }
         self.view.say(&format!("live traffic, about {} things a second; Ctrl-C stops", args.rate));
         self.since = self.context.clock.now();
@@ -254,7 +270,7 @@ impl Demo {
     }
 
     async fn figures(&self) -> anyhow::Result<Figures> {
-        Figures::read(&self.context, &self.sandbox, &self.connection, self.since).await
+        Figures::read(&self.context, &self.sandbox, &self.connections, self.since).await
     }
 
     /// Waits for what is on its way; where the time was set, compares both sides.
@@ -276,15 +292,16 @@ impl Demo {
         if end == End::Signal {
             return Ok(Exit::Fine);
         }
-        Ok(agree::compare(&self.context, &self.sandbox, &self.connection).await?.print(self.json))
+        Ok(agree::compare(&self.context, &self.sandbox, &self.connections).await?.print(self.json))
     }
 
     /// Until no webhook is on its way, and nothing waits but for a cause that time does not end.
     async fn until_quiet(&mut self) -> anyhow::Result<()> {
         loop {
-            let waiting = self.context.store.list_parked(Some(&self.connection), None, None, 1_000).await?;
+            let waiting = self.context.store.list_parked(None, None, None, 10_000).await?;
             let for_time = waiting
                 .iter()
+                .filter(|row| self.connections.contains(&row.connection))
                 .any(|row| matches!(row.cause.as_str(), "throttled" | "failing" | "intent_pending" | "replay"));
             if self.sandbox.webhooks_waiting() == 0
                 && !for_time
@@ -323,6 +340,8 @@ mod tests {
             let row = ConnectionAccount {
                 connection,
                 token: "t".into(),
+                api_key: None,
+                confirmed: None,
                 webhook_header: None,
                 webhook_secrets: Vec::new(),
                 base_url: None,
@@ -336,7 +355,7 @@ mod tests {
     #[test]
     fn each_run_has_a_number_of_its_own() {
         assert_eq!(next_run(&known(&[])).unwrap(), 1);
-        assert_eq!(next_run(&known(&["demo-1", "demo-12", "demo-3"])).unwrap(), 13);
+        assert_eq!(next_run(&known(&["demo-1", "demo-12", "demo-12-web2", "demo-3"])).unwrap(), 13);
     }
 
     #[test]

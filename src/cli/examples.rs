@@ -139,13 +139,73 @@ pub const EVENTS_SHOW: &str = "Examples:
 
 /// Of `sapo-sync links`.
 pub const LINKS: &str = "Examples:
-  sapo-sync links list --state error";
+  sapo-sync links list --state error
+  sapo-sync links link --connection mau-web --sku AT-S
+  sapo-sync links compare --connection mau-web --sku AT-S";
 
 /// Of `sapo-sync links list`.
 pub const LINKS_LIST: &str = "Examples:
   sapo-sync links list --state error
   sapo-sync links list --sku AT-S
-  sapo-sync links list --kind order --since 1d --json";
+  sapo-sync links list --connection mau-web --state unlinked --side web
+  sapo-sync links list --connection mau-web --code only_on_sapo --csv
+  sapo-sync links list --connection mau-web --kind order --state error
+  sapo-sync links list --kind order --since 1d --json
+
+Of a web, every variant of both sides is listed, with the counts of the products screen: all, Đã liên kết (linked),
+Chưa liên kết (unlinked), Lỗi liên kết (error). Of Abaha, and without --connection, links alone are listed.";
+
+/// Of `sapo-sync links link`.
+pub const LINKS_LINK: &str = "Examples:
+  sapo-sync links link --connection mau-web --sku AT-S
+  sapo-sync links link --connection mau-web --pair 14800001:147200001
+  sapo-sync links link --connection mau-web --order '#1001'
+  sapo-sync links link --connection mau-web --all --search AT-S
+  sapo-sync links link --connection mau-web --all --yes --json
+
+One is linked at once, also where its link was cut by hand; `up` then pushes stock and price. With --all, what matches
+is counted first and linked by SKU as a stored job (`sapo-sync jobs stop` ends it); what was cut by hand is left out.
+Exit code 3: it ended, and some could not be linked or pushed.";
+
+/// Of `sapo-sync links unlink`.
+pub const LINKS_UNLINK: &str = "Examples:
+  sapo-sync links unlink --connection mau-web --sku AT-S
+  sapo-sync links unlink --connection mau-web --pair 14800001:147200001
+  sapo-sync links unlink --connection mau-web --all --code unmanaged
+
+Nothing is deleted on either side, and nothing links the two again but `sapo-sync links link`.";
+
+/// Of `sapo-sync links sync`.
+pub const LINKS_SYNC: &str = "Examples:
+  sapo-sync links sync --connection mau-web --sku AT-S
+  sapo-sync links sync --connection mau-web --all --state error --yes
+
+Stock, and the price where that is switched on, are pushed by `up`, whatever was pushed before.";
+
+/// Of `sapo-sync links compare`.
+pub const LINKS_COMPARE: &str = "Examples:
+  sapo-sync links compare --connection mau-web --sku AT-S
+  sapo-sync links compare --connection mau-web --sku AT-S --live
+  sapo-sync links compare --connection mau-web --all --limit 200 --json";
+
+/// Of `sapo-sync preflight`.
+pub const PREFLIGHT: &str = "Examples:
+  sapo-sync preflight --connection mau-web
+  sapo-sync preflight --connection mau-web --xlsx chuan-bi.xlsx
+  sapo-sync preflight --connection mau-web --from-store --json
+  sapo-sync preflight --connection mau-web --import chuan-bi.xlsx
+  sapo-sync preflight --connection mau-web --import chuan-bi.xlsx --different-skus
+  sapo-sync preflight --connection mau-web --import chuan-bi.xlsx --apply --yes
+
+The spreadsheet's sheet \"Đề xuất liên kết\" may be changed and read back: an x in \"Liên kết?\" links the two
+variants of its row. A variant is named by its id, or where that cell is empty by its SKU, which exactly one variant of
+that side must have. What is on one side alone stands there too, with room for its counterpart; rows may be added. Two
+different SKUs are refused, for a sheet of which one half was sorted apart looks just like that: --different-skus links
+them as the sheet says. Without --apply it is only told what would be done. Exit code 3: some rows or products could
+not be read or linked.
+
+Before a web goes live: `connect apply`, `connect pause NAME`, preflight as often as it takes, `connect resume NAME`.
+While a connection is active and `up` runs, webhooks link, and push stock and price, at once.";
 
 /// Of `sapo-sync dead`.
 pub const DEAD: &str = "Examples:

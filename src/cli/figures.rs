@@ -4,7 +4,7 @@ use serde::Serialize;
 
 use crate::domain::clock::Millis;
 use crate::sandbox::{Api, Sandbox};
-use crate::store::counts::Tally;
+use crate::store::counts::{Count, Tally};
 use crate::store::ledger::EventFilter;
 use crate::work::context::Context;
 
@@ -30,37 +30,51 @@ pub struct Figures {
     pub queued: i64,
     /// Orders made on Abaha from the shop's.
     pub orders_to_abaha: i64,
-    /// Orders made on Sapo from the site's.
+    /// Orders made on Sapo from the Abaha site's.
     pub orders_to_sapo: i64,
+    /// Orders made on Sapo from the webs'.
+    pub orders_from_webs: i64,
     /// Calls to the shop's API.
     pub omni_calls: usize,
-    /// Calls to the site's API.
+    /// Calls to the Abaha site's API.
     pub abaha_calls: usize,
+    /// Calls to the webs' API.
+    pub web_calls: usize,
     /// The usual time from receipt to outcome of the last events, in milliseconds.
     pub lag_ms: Option<i64>,
 }
 
 impl Figures {
-    /// Reads the figures of a connection since a moment.
-    pub async fn read(context: &Context, sandbox: &Sandbox, connection: &str, since: Millis) -> anyhow::Result<Self> {
+    /// Reads the figures of some connections since a moment.
+    pub async fn read(
+        context: &Context,
+        sandbox: &Sandbox,
+        connections: &[String],
+        since: Millis,
+    ) -> anyhow::Result<Self> {
         let store = &context.store;
-        let of = |counts: &[crate::store::counts::Count]| {
-            counts.iter().find(|count| count.connection == connection).map_or(0, |count| count.number)
+        let of = |counts: &[Count]| -> i64 {
+            counts.iter().filter(|count| connections.contains(&count.connection)).map(|count| count.number).sum()
         };
-        let mut figures = Self::tallied(&store.tally(connection, since).await?);
+        let (mut tallies, mut rows) = (Vec::new(), Vec::new());
+        for connection in connections {
+            tallies.extend(store.tally(connection, since).await?);
+            let recent = EventFilter {
+                connection: Some(connection.clone()),
+                since: Some(since),
+                limit: RECENT,
+                ..EventFilter::default()
+            };
+            rows.extend(store.list_events(&recent).await?);
+        }
+        let mut figures = Self::tallied(&tallies);
         figures.parked = of(&store.parked_by_connection().await?);
         figures.dead = of(&store.letters_by_connection().await?);
         figures.queued = context.broker.depth().await?.events;
         figures.omni_calls = sandbox.call_count(Api::Omni, "", "");
         figures.abaha_calls = sandbox.call_count(Api::Abaha, "", "");
+        figures.web_calls = sandbox.call_count(Api::Web, "", "");
         figures.seconds = u64::try_from((context.clock.now() - since) / 1_000).unwrap_or(0);
-        let recent = EventFilter {
-            connection: Some(connection.to_owned()),
-            since: Some(since),
-            limit: RECENT,
-            ..EventFilter::default()
-        };
-        let rows = store.list_events(&recent).await?;
         // What waited for something else tells nothing of how fast the way is.
         let took = rows.iter().filter(|row| row.attempts == 0 && matches!(row.outcome.as_str(), "done" | "skipped"));
         figures.lag_ms = middle(took.map(|row| row.settled_at - row.received_at).collect());
@@ -79,6 +93,7 @@ impl Figures {
             skipped: sum(&|tally| tally.of_job == 0 && tally.outcome == "skipped"),
             orders_to_abaha: sum(&|tally| created(tally) && tally.source == "omni"),
             orders_to_sapo: sum(&|tally| created(tally) && tally.source == "abaha"),
+            orders_from_webs: sum(&|tally| created(tally) && tally.source == "web"),
             ..Self::default()
         }
     }
@@ -94,8 +109,14 @@ impl Figures {
                 "events {} in · done {} · skipped {} · parked {} · dead {} · queue {}",
                 self.events, self.done, self.skipped, self.parked, self.dead, self.queued
             ),
-            format!("orders (Đơn hàng) Sapo → Abaha {} · Abaha → Sapo {}", self.orders_to_abaha, self.orders_to_sapo),
-            format!("calls Sapo {} · Abaha {} · lag {lag} · {} s", self.omni_calls, self.abaha_calls, self.seconds),
+            format!(
+                "orders (Đơn hàng) Sapo → Abaha {} · Abaha → Sapo {} · Web → Sapo {}",
+                self.orders_to_abaha, self.orders_to_sapo, self.orders_from_webs
+            ),
+            format!(
+                "calls Sapo {} · Abaha {} · Web {} · lag {lag} · {} s",
+                self.omni_calls, self.abaha_calls, self.web_calls, self.seconds
+            ),
         ]
     }
 }
@@ -126,9 +147,10 @@ mod tests {
             tally("omni", "order", "done", "created", 0, 2),
             tally("abaha", "order", "done", "created_in_error", 0, 1),
             tally("abaha", "order", "skipped", "echo", 0, 4),
+            tally("web", "order", "done", "created", 0, 3),
         ]);
-        assert_eq!((figures.events, figures.done, figures.skipped), (12, 8, 4));
-        assert_eq!((figures.orders_to_abaha, figures.orders_to_sapo), (2, 1));
+        assert_eq!((figures.events, figures.done, figures.skipped), (15, 11, 4));
+        assert_eq!((figures.orders_to_abaha, figures.orders_to_sapo, figures.orders_from_webs), (2, 1, 3));
     }
 
     #[test]

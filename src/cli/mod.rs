@@ -5,6 +5,7 @@
 
 mod agree;
 mod args;
+mod authorize;
 mod check;
 mod connect;
 mod dead;
@@ -21,6 +22,7 @@ mod links;
 mod moment;
 mod out;
 mod parked;
+mod preflight;
 mod process;
 mod replay;
 mod report;
@@ -81,6 +83,7 @@ async fn dispatch(cli: Cli) -> anyhow::Result<Exit> {
         Command::Plan(args) => jobs::run(quiet()?, "plan", &args.job, args.limit).await,
         Command::Events(command) => events::run(quiet()?, command).await,
         Command::Links(command) => links::run(quiet()?, command).await,
+        Command::Preflight(args) => preflight::run(quiet()?, args).await,
         Command::Dead(command) => dead::run(quiet()?, command).await,
         Command::Parked(command) => parked::run(quiet()?, command).await,
         Command::Jobs(command) => job_list::run(quiet()?, command).await,

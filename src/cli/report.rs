@@ -8,6 +8,7 @@ use crate::store::Store;
 use crate::store::jobs::{Job, JobRow};
 use crate::sync::jobs::Summary;
 use crate::sync::replay::many::{self, Asked};
+use crate::sync::web::links;
 
 /// Rows of a report read at once.
 const PAGE: i64 = 500;
@@ -24,6 +25,9 @@ pub fn label(kind: &str) -> &str {
         "customer" => "customers (Khách hàng)",
         "order" => "orders (Đơn hàng)",
         "channel product" => "channel products (Sản phẩm trên kênh)",
+        "web product" => "products of the web alone (Sản phẩm chỉ có trên web)",
+        "Sapo product" => "Sapo products read (Sản phẩm trên POS)",
+        "webhook" => "registered webhooks",
         other => other,
     }
 }
@@ -33,6 +37,10 @@ pub fn name(job: &Job) -> String {
     match (job.kind.as_str(), Asked::of(job)) {
         (many::KIND, Ok(asked)) => format!("replay of dead letters ({})", asked.filter()),
         (many::KIND, Err(_)) => "replay of dead letters".to_owned(),
+        (links::KIND, _) => match links::Asked::of(job) {
+            Ok(asked) => format!("links {} of {} ({})", asked.deed, job.connection, asked.filter()),
+            Err(_) => format!("links of {}", job.connection),
+        },
         _ => format!("{} of {}", job.kind, job.connection),
     }
 }

@@ -9,7 +9,7 @@ use super::exit::Exit;
 use super::setup::Invocation;
 use super::{out, shop};
 use crate::app;
-use crate::sandbox::{Sandbox, SandboxConfig, TrafficConfig, traffic};
+use crate::sandbox::{Sandbox, SandboxConfig, TrafficConfig, WebSite, traffic};
 
 /// The name its connection gets.
 const NAME: &str = "mau-abaha";
@@ -19,6 +19,8 @@ pub async fn run(invocation: Invocation, args: SandboxArgs) -> anyhow::Result<Ex
     let sandbox = Sandbox::start(SandboxConfig {
         omni_listen: args.omni_listen,
         abaha_listen: args.abaha_listen,
+        web_listen: args.web_listen,
+        web_sites: shop::web_aliases("webmau", args.webs).iter().map(|alias| WebSite::named(alias)).collect(),
         control_listen: args.control_listen,
         products: args.products,
         customers: args.customers,
@@ -73,6 +75,9 @@ fn describe(sandbox: &Sandbox, args: &SandboxArgs, file: &str) {
     let config = sandbox.config();
     out::line(format!("Sapo Omni     {}   shop {}, tenant {}", sandbox.omni_url(), config.alias, config.tenant_id));
     out::line(format!("Abaha         {}   site {}", sandbox.abaha_url(), config.site));
+    for web in &config.web_sites {
+        out::line(format!("Sapo Web      {}   site {}", sandbox.web_url(&web.alias), web.alias));
+    }
     out::line(format!(
         "control       {}   GET /state, POST /omni/orders, POST /abaha/orders, POST /faults",
         sandbox.control_url()
@@ -86,7 +91,7 @@ fn describe(sandbox: &Sandbox, args: &SandboxArgs, file: &str) {
     }
     match &args.webhooks_to {
         Some(base) => out::line(format!(
-            "webhooks      {base}/webhooks/omni/{} and {base}/webhooks/abaha/{}",
+            "webhooks      {base}/webhooks/omni/{}, {base}/webhooks/abaha/{} and {base}/webhooks/web/SITE",
             config.alias, config.site
         )),
         None => {
@@ -109,8 +114,18 @@ fn describe_as_json(sandbox: &Sandbox, args: &SandboxArgs, file: &str) {
     let config = sandbox.config();
     let choices: serde_json::Map<_, _> =
         shop::CHOICES.iter().map(|(key, id, _)| ((*key).to_owned(), json!(id))).collect();
+    let webs: Vec<_> = config
+        .web_sites
+        .iter()
+        .map(|web| {
+            json!({
+                "site": web.alias, "url": sandbox.web_url(&web.alias),
+                "access_token": web.access_token, "webhook_secret": web.webhook_secret,
+            })
+        })
+        .collect();
     out::json(&json!({
-        "omni": sandbox.omni_url(), "abaha": sandbox.abaha_url(), "control": sandbox.control_url(),
+        "webs": webs, "omni": sandbox.omni_url(), "abaha": sandbox.abaha_url(), "control": sandbox.control_url(),
         "alias": config.alias, "tenant_id": config.tenant_id, "site": config.site,
         "access_token": config.access_token, "webhook_secret": config.webhook_secret, "abaha_token": config.abaha_token,
         "abaha_header": config.abaha_header, "webhooks_to": args.webhooks_to, "choices": choices, "connections_file": file,

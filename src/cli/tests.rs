@@ -13,12 +13,36 @@ fn examples(command: &clap::Command, path: &str, found: &mut Vec<(String, String
     }
 }
 
+/// The words of a line as a shell takes them: quotes hold words together, and a bare # begins a comment.
+fn words(line: &str) -> Vec<String> {
+    let (mut words, mut word, mut quote) = (Vec::new(), None::<String>, None);
+    for c in line.chars() {
+        match quote {
+            Some(open) if c == open => quote = None,
+            None if c == '#' && word.is_none() => break,
+            None if c.is_whitespace() => words.extend(word.take()),
+            None if c == '\'' || c == '"' => {
+                quote = Some(c);
+                word = Some(word.unwrap_or_default());
+            }
+            _ => word.get_or_insert_default().push(c),
+        }
+    }
+    words.extend(word);
+    words
+}
+
+#[test]
+fn examples_are_split_as_a_shell_does() {
+    assert_eq!(words("a  --order '#1001' \"b c\"d '' e#f # rest"), ["a", "--order", "#1001", "b cd", "", "e#f"]);
+}
+
 #[test]
 fn every_command_has_examples_and_every_example_is_understood() {
     let mut found = Vec::new();
     examples(&Cli::command(), "sapo-sync", &mut found);
     for (path, example) in found {
-        let parsed = Cli::command().try_get_matches_from(example.split_whitespace());
+        let parsed = Cli::command().try_get_matches_from(words(&example));
         assert!(parsed.is_ok(), "{path}: {example}: {}", parsed.unwrap_err());
     }
 }
@@ -69,6 +93,8 @@ fn wrong_usage_is_refused() {
         "events list --search=",
         "links list --state broken",
         "links list --kind shoe",
+        "preflight --connection a --different-skus",
+        "preflight --connection a --import b.xlsx --skip-bad",
         "demo --rate 0",
         "demo --for long",
         "sandbox --omni-listen here",

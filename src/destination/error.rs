@@ -166,7 +166,9 @@ impl From<Throttled> for CallError {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ClientError {
     /// The shop's name is no name of a host.
-    #[error("the shop's name {0:?} may hold letters, digits and hyphens only; take it from https://NAME.mysapogo.com")]
+    #[error(
+        "the shop's name {0:?} may hold letters, digits and hyphens only; take it from https://NAME.mysapogo.com (POS) or https://NAME.mysapo.net (web)"
+    )]
     Name(String),
     /// The address cannot be read.
     #[error("the API's address must look like https://HOST, without user, query or fragment")]

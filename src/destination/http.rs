@@ -230,17 +230,15 @@ impl Api {
     }
 
     async fn exchange(&self, call: Call) -> Result<Answer, CallError> {
+        let content_type = call.content_type;
         let mut request =
             self.http.client.request(call.method, self.url(&call.path, &call.query)).headers(call.headers);
-        if let Auth::Header(name, token) = &self.auth {
-            let mut value =
-                HeaderValue::from_str(token.expose_secret()).map_err(|_| CallError::failing("not_sent", Done::No))?;
-            value.set_sensitive(true);
-            request = request.header(*name, value);
+        if let Some((name, value)) = self.auth.header()? {
+            request = request.header(name, value);
         }
         if let Some(body) = call.body {
             let body = body.map_err(|()| CallError::failing("not_sent", Done::No))?;
-            request = request.header(CONTENT_TYPE, "application/json").body(body);
+            request = request.header(CONTENT_TYPE, content_type).body(body);
         }
         let response = request.send().await.map_err(|error| failed(&error))?;
         self.listen(response.headers());

@@ -74,6 +74,7 @@ pub struct Limits {
     clock: Clock,
     sapo: Rate,
     abaha: Rate,
+    web: Rate,
     accounts: Arc<Mutex<HashMap<String, Arc<Account>>>>,
 }
 
@@ -92,9 +93,16 @@ struct State {
 }
 
 impl Limits {
-    /// Makes the limits of accounts at Sapo (`omni:…`, `web:…`) and at Abaha (`abaha:…`).
+    /// Makes the limits of accounts at Sapo Omni (`omni:…`) and at Abaha (`abaha:…`); a web's (`web:…`) is the
+    /// documented one.
     pub fn new(clock: Clock, sapo: Rate, abaha: Rate) -> Self {
-        Self { clock, sapo, abaha, accounts: Arc::default() }
+        Self { clock, sapo, abaha, web: Rate::SAPO, accounts: Arc::default() }
+    }
+
+    /// The same, with another limit for webs. Call it before any account is used.
+    #[must_use]
+    pub fn web(self, web: Rate) -> Self {
+        Self { web, ..self }
     }
 
     /// Takes a token, at once or after waiting in line.
@@ -173,7 +181,11 @@ impl Limits {
         if let Some(account) = accounts.get(name) {
             return Arc::clone(account);
         }
-        let rate = if name.starts_with("abaha:") { self.abaha } else { self.sapo };
+        let rate = match name.split_once(':') {
+            Some(("abaha", _)) => self.abaha,
+            Some(("web", _)) => self.web,
+            _ => self.sapo,
+        };
         let state = State { bucket: Bucket::new(rate, self.clock.now()), lines: Lines::default(), served: false };
         let account = Arc::new(Account { state: Mutex::new(state), changed: Notify::new() });
         accounts.insert(name.to_owned(), Arc::clone(&account));

@@ -47,9 +47,60 @@ impl<T> Page<T> {
         !self.items.is_empty() && self.total.is_none_or(|total| so_far < total)
     }
 
+    /// The id of its first row.
+    fn begins(&self) -> Option<String> {
+        match self.items.first()? {
+            Ok(item) => serde_json::from_slice::<Value>(&item.raw).ok().and_then(|row| fields::id(&row, "id")),
+            Err(bad) => bad.id.clone(),
+        }
+    }
+
     /// The rows that could be read.
     pub fn into_values(self) -> impl Iterator<Item = T> {
         self.items.into_iter().flatten().map(|item| item.value)
+    }
+}
+
+/// Pages after which a list without a total is taken for one without an end.
+const MOST_PAGES: u32 = 10_000;
+
+/// What comes after a page.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Next {
+    /// Another page may follow.
+    More,
+    /// It was the last one.
+    End,
+    /// It was the page before once more, with nothing new in it; the list goes no further.
+    Repeated {
+        /// It is a full page, so that the API may be keeping back what should follow.
+        full: bool,
+    },
+}
+
+/// Follows a list page by page to its end, also where the API tells none.
+#[derive(Debug, Default)]
+pub struct Pages {
+    begins: Option<String>,
+    read: u32,
+}
+
+impl Pages {
+    /// What comes after a page; to be asked once for each, in their order.
+    pub fn next<T>(&mut self, page: &Page<T>) -> Next {
+        let before = std::mem::replace(&mut self.begins, page.begins());
+        self.read += 1;
+        if !page.more() {
+            return Next::End;
+        }
+        // A total ends a list by itself, and a page that moves while it is read may begin as the one before.
+        if page.total.is_none() {
+            let repeats = before.is_some() && before == self.begins;
+            if repeats || self.read >= MOST_PAGES {
+                return Next::Repeated { full: !repeats || page.items.len() >= page.limit as usize };
+            }
+        }
+        Next::More
     }
 }
 
@@ -90,5 +141,30 @@ mod tests {
         assert!(page(1, None, 1).more());
         assert!(!page(0, None, 2).more());
         assert!(!page(0, Some(9), 2).more());
+    }
+
+    #[test]
+    fn a_list_that_repeats_a_page_ends_there_and_says_whether_more_may_be_kept_back() {
+        let page = |ids: &[u32], total, page| Page {
+            items: ids.iter().map(|id| Ok(Item { value: 0, raw: format!(r#"{{"id":{id}}}"#).into() })).collect(),
+            total,
+            page,
+            limit: 2,
+        };
+        let mut short = Pages::default();
+        let last = page(&[3], None, 2);
+        assert_eq!((short.next(&page(&[1, 2], None, 1)), short.next(&last)), (Next::More, Next::More));
+        assert_eq!(short.next(&last), Next::Repeated { full: false });
+        let mut deaf = Pages::default();
+        assert_eq!(deaf.next(&page(&[1, 2], None, 1)), Next::More);
+        assert_eq!(deaf.next(&page(&[1, 2], None, 2)), Next::Repeated { full: true });
+        let mut moving = Pages::default();
+        assert_eq!(moving.next(&page(&[1, 2], Some(5), 1)), Next::More);
+        assert_eq!(moving.next(&page(&[1, 2], Some(5), 2)), Next::More);
+        assert_eq!(moving.next(&page(&[3], Some(5), 3)), Next::End);
+        // An API that makes rows up for ever.
+        let mut endless = Pages::default();
+        let end = (1..=MOST_PAGES + 1).find(|number| endless.next(&page(&[*number, 0], None, *number)) != Next::More);
+        assert_eq!(end, Some(MOST_PAGES));
     }
 }

@@ -1,5 +1,6 @@
 //! Stores, channels, and the connections that join one store to one channel.
 
+use std::collections::BTreeMap;
 use std::fmt;
 
 use rust_decimal::Decimal;
@@ -15,6 +16,9 @@ words! {
         Active = "active",
         /// Events are taken and parked.
         Paused = "paused",
+        /// An API does not take our token any more, and the shop has not said that it took our access away: events are
+        /// taken and parked, and no call is made but a look now and then.
+        NoAccess = "no_access",
         /// The shop took our access away; links are kept.
         Stopped = "stopped",
     }
@@ -60,6 +64,85 @@ pub struct StockBuffer {
     pub percent: Decimal,
 }
 
+words! {
+    /// What tells a customer of a web on the POS.
+    Identity {
+        /// The phone number.
+        Phone = "phone",
+        /// The e-mail address.
+        Email = "email",
+    }
+}
+
+/// The value of `price.compare_at` that leaves the web's compare-at price alone: Không so sánh giá.
+pub const NO_COMPARE: &str = "none";
+
+/// Which prices go to a web (guide W).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct PriceSettings {
+    /// Prices are pushed at all.
+    pub sync: bool,
+    /// The code of the price list that the web's price is taken from.
+    pub from: String,
+    /// The code of the price list of the compare-at price, or [`NO_COMPARE`].
+    pub compare_at: String,
+}
+
+impl Default for PriceSettings {
+    /// The guide's default configuration: the web's price is the retail price.
+    fn default() -> Self {
+        Self { sync: true, from: "BANLE".to_owned(), compare_at: NO_COMPARE.to_owned() }
+    }
+}
+
+impl PriceSettings {
+    /// The price list of the compare-at price, where one is chosen.
+    pub fn compare_list(&self) -> Option<&str> {
+        (self.compare_at != NO_COMPARE).then_some(self.compare_at.as_str())
+    }
+}
+
+/// What only a connection with a Sapo Web site has; the defaults are the guide's (Cấu hình mặc định).
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct WebSettings {
+    /// The branches whose stock is summed; none is the shop's default branch.
+    pub stock_branches: Vec<u64>,
+    /// A new order on the POS is approved at once.
+    pub approve_orders: bool,
+    /// What tells a customer.
+    pub customer_identity: Identity,
+    /// The POS's customer of orders without an identity; none is the POS's own "Khách lẻ".
+    pub walk_in_customer: Option<u64>,
+    /// Which prices are pushed.
+    pub price: PriceSettings,
+    /// The web's location whose stock is set, where it has more than one.
+    pub web_location: Option<u64>,
+    /// Shipped and cancelled go back to the web.
+    pub status_back: bool,
+    /// Open drafts made from webs are taken off the stock that is pushed.
+    pub reserve_unapproved: bool,
+    /// What is held back of single SKUs, instead of `stock_buffer`.
+    pub buffers: BTreeMap<String, StockBuffer>,
+}
+
+impl Default for WebSettings {
+    fn default() -> Self {
+        Self {
+            stock_branches: Vec::new(),
+            approve_orders: false,
+            customer_identity: Identity::Phone,
+            walk_in_customer: None,
+            price: PriceSettings::default(),
+            web_location: None,
+            status_back: false,
+            reserve_unapproved: false,
+            buffers: BTreeMap::new(),
+        }
+    }
+}
+
 /// A connection's switches and choices.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Settings {
@@ -69,7 +152,8 @@ pub struct Settings {
     pub customers: bool,
     /// Orders go both ways.
     pub orders: bool,
-    /// The branch (Chi nhánh) whose stock is pushed and that gets the channel's orders; the shop's default where none is set.
+    /// The branch (Chi nhánh) that gets the channel's orders, and for Abaha the one whose stock is pushed; the shop's
+    /// default where none is set.
     pub branch: Option<u64>,
     /// The staff member in charge of the channel's orders.
     pub staff: Option<u64>,
@@ -89,6 +173,16 @@ pub struct Settings {
     pub stock_buffer: StockBuffer,
     /// Moves the start line.
     pub orders_from: Option<Millis>,
+    /// What only webs have.
+    #[serde(default)]
+    pub web: WebSettings,
+}
+
+impl Settings {
+    /// What is held back of a SKU (in its compared form).
+    pub fn buffer_of(&self, sku: &str) -> StockBuffer {
+        self.web.buffers.get(sku).copied().unwrap_or(self.stock_buffer)
+    }
 }
 
 impl Default for Settings {
@@ -107,6 +201,7 @@ impl Default for Settings {
             stock_basis: StockBasis::Available,
             stock_buffer: StockBuffer::default(),
             orders_from: None,
+            web: WebSettings::default(),
         }
     }
 }
@@ -120,7 +215,7 @@ pub struct Connection {
     pub store: String,
     /// The channel's system.
     pub channel: System,
-    /// The channel's own name: an Abaha site id.
+    /// The channel's own name: an Abaha site id, or the alias of `https://{alias}.mysapo.net`.
     pub site: String,
     /// What it is doing.
     pub state: State,

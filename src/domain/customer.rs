@@ -11,6 +11,8 @@ pub struct PosCustomer {
     pub name: String,
     /// As typed.
     pub phone: Option<String>,
+    /// As typed.
+    pub email: Option<String>,
     /// Its code; the walk-in customer's is often `KL`.
     pub code: Option<String>,
     /// `modified_on`.
@@ -28,7 +30,18 @@ pub struct ChannelCustomer {
     pub phone: Option<String>,
 }
 
-/// A customer to be created, on either side.
+/// A customer to be created on the POS, with what is known of it.
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub struct NewPosCustomer {
+    /// The name to give.
+    pub name: String,
+    /// National form, `0…`.
+    pub phone: Option<String>,
+    /// In lower case.
+    pub email: Option<String>,
+}
+
+/// A customer to be created on a channel.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NewCustomer {
     /// The name to give.

@@ -3,7 +3,11 @@
 //! Headers are not signed, so nothing here is taken from them but the topic's name, which only chooses how the
 //! signed body is read.
 
-use serde_json::Value;
+use std::fmt;
+
+use serde::Deserializer;
+use serde::de::{DeserializeSeed, MapAccess, SeqAccess, Visitor};
+use serde_json::{Map, Value};
 
 use super::clock::Millis;
 use super::event::{Kind, Shape, System};
@@ -18,7 +22,7 @@ pub struct Envelope {
     pub shape: Shape,
     /// The aggregate's id.
     pub object_id: String,
-    /// The order's own code: Sapo's `code`, Abaha's `cart_code`.
+    /// The order's own code: Sapo's `code`, a web's `name`, Abaha's `cart_code`.
     pub reference: Option<String>,
     /// `modified_on` (Sapo), `updated_at` (Abaha).
     pub version: Option<Millis>,
@@ -46,7 +50,7 @@ pub enum Unreadable {
 /// # Errors
 /// [`Unreadable`], with which the receiver still takes the event.
 pub fn read(system: System, topic_header: Option<&str>, body: &[u8]) -> Result<Envelope, Unreadable> {
-    let value: Value = serde_json::from_slice(body).map_err(|_| Unreadable::NotAnObject)?;
+    let value = pruned(body).map_err(|_| Unreadable::NotAnObject)?;
     if !value.is_object() {
         return Err(Unreadable::NotAnObject);
     }
@@ -74,27 +78,109 @@ pub fn sapo_object(kind: Kind, value: &Value) -> &Value {
     }
 }
 
+/// The object that a Sapo body wraps under its topic's own word, such as `{"inventory_level": {…}}` (unconfirmed).
+fn wrapped<'a>(topic: &str, value: &'a Value) -> Option<&'a Value> {
+    let word = topic.split('/').next()?;
+    let inner = value.get(word.strip_suffix('s').unwrap_or(word))?;
+    (inner.is_object() && value.get("id").is_none()).then_some(inner)
+}
+
 /// Sapo's `tenant_id` in a body whose topic does not tell how to read the rest.
 pub fn tenant_of(body: &[u8]) -> Option<String> {
-    let value: Value = serde_json::from_slice(body).ok()?;
+    let value = pruned(body).ok()?;
     let wrapped = || value.as_object()?.values().find_map(|inner| inner.get("tenant_id"));
     value.get("tenant_id").or_else(wrapped).and_then(id_text)
 }
 
+/// Levels of a body in which an envelope's fields are: its own, and those of an object right inside it.
+const LEVELS: u8 = 3;
+
+/// Reads JSON with the same errors as a whole [`Value`], and keeps no more of it than an envelope may need: what lies
+/// deeper, and what is in arrays, is checked and thrown away.
+fn pruned(body: &[u8]) -> serde_json::Result<Value> {
+    let mut reader = serde_json::Deserializer::from_slice(body);
+    let value = Pruned(LEVELS).deserialize(&mut reader)?;
+    reader.end()?;
+    Ok(value)
+}
+
+/// Keeps texts and numbers from 1, an object's fields from 2, nothing at 0.
+struct Pruned(u8);
+
+impl<'de> DeserializeSeed<'de> for Pruned {
+    type Value = Value;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Value, D::Error> {
+        deserializer.deserialize_any(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Pruned {
+    type Value = Value;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("JSON")
+    }
+
+    fn visit_bool<E>(self, value: bool) -> Result<Value, E> {
+        Ok(Value::Bool(value))
+    }
+
+    fn visit_i64<E>(self, value: i64) -> Result<Value, E> {
+        Ok(value.into())
+    }
+
+    fn visit_u64<E>(self, value: u64) -> Result<Value, E> {
+        Ok(value.into())
+    }
+
+    fn visit_f64<E>(self, value: f64) -> Result<Value, E> {
+        Ok(value.into())
+    }
+
+    fn visit_str<E>(self, value: &str) -> Result<Value, E> {
+        Ok(if self.0 == 0 { Value::Null } else { value.into() })
+    }
+
+    fn visit_unit<E>(self) -> Result<Value, E> {
+        Ok(Value::Null)
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut all: A) -> Result<Value, A::Error> {
+        while all.next_element_seed(Pruned(0))?.is_some() {}
+        Ok(Value::Array(Vec::new()))
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut all: A) -> Result<Value, A::Error> {
+        let mut kept = Map::new();
+        if self.0 < 2 {
+            while all.next_key_seed(Pruned(0))?.is_some() {
+                all.next_value_seed(Pruned(0))?;
+            }
+        } else {
+            while let Some(name) = all.next_key::<String>()? {
+                kept.insert(name, all.next_value_seed(Pruned(self.0 - 1))?);
+            }
+        }
+        Ok(Value::Object(kept))
+    }
+}
+
 fn sapo(system: System, name: &str, value: &Value) -> Result<Envelope, Unreadable> {
     let rule = topic::lookup(system, name).ok_or_else(|| Unreadable::UnknownTopic(name.to_owned()))?;
-    let object = sapo_object(rule.kind, value);
+    let object = wrapped(name, value).unwrap_or_else(|| sapo_object(rule.kind, value));
     let tenant_id = object.get("tenant_id").and_then(id_text);
     let object_id = match rule.kind {
         Kind::Shop => tenant_id.clone().unwrap_or_else(|| "shop".to_owned()),
         _ => rule.id_fields.iter().find_map(|field| object.get(*field).and_then(id_text)).ok_or(Unreadable::NoId)?,
     };
     let whole = rule.shape == Shape::Whole && has_substance(rule.kind, object);
+    let code = if system == System::Web { "name" } else { "code" };
     Ok(Envelope {
         kind: rule.kind,
         shape: if rule.shape == Shape::Whole && !whole { Shape::Partial } else { rule.shape },
         object_id,
-        reference: (rule.kind == Kind::Order).then(|| text(object, "code")).flatten(),
+        reference: (rule.kind == Kind::Order).then(|| text(object, code)).flatten(),
         version: text(object, "modified_on").and_then(|t| time::parse(&t)),
         tenant_id,
         site_id: None,
@@ -147,16 +233,23 @@ fn abaha(header: Option<&str>, value: &Value) -> Result<Envelope, Unreadable> {
     })
 }
 
-/// A non-empty text field.
+/// The longest id, reference or name, in bytes: far longer than any real one, and short enough for every index.
+pub const LONGEST: usize = 500;
+
+/// A non-empty text field of at most [`LONGEST`] bytes.
 pub fn text(object: &Value, field: &str) -> Option<String> {
-    object.get(field).and_then(Value::as_str).map(str::trim).filter(|t| !t.is_empty()).map(ToOwned::to_owned)
+    object.get(field).and_then(Value::as_str).map(str::trim).filter(|t| is_short(t)).map(ToOwned::to_owned)
 }
 
-/// An id, a number or a numeric string, as text; 0 and "" are none.
+fn is_short(text: &str) -> bool {
+    (1..=LONGEST).contains(&text.len())
+}
+
+/// An id, a number or a numeric string, as text; 0, "" and what is longer than [`LONGEST`] bytes are none.
 pub fn id_text(value: &Value) -> Option<String> {
     match value {
         Value::Number(number) if number.as_i64() != Some(0) => Some(number.to_string()),
-        Value::String(text) if !text.trim().is_empty() && text.trim() != "0" => Some(text.trim().to_owned()),
+        Value::String(text) if is_short(text.trim()) && text.trim() != "0" => Some(text.trim().to_owned()),
         _ => None,
     }
 }

@@ -93,6 +93,9 @@ pub struct ObjectKey {
     pub object_id: String,
 }
 
+/// The topic of what somebody asked for by hand.
+pub const BY_HAND: &str = "sync";
+
 /// A verified notification that an object changed, for one connection.
 ///
 /// Made by `receive::verify` from a verified body, by `sync` from an API's own answer, or restored from where
@@ -171,6 +174,20 @@ impl Event {
         let mut event: Self = serde_json::from_str(attributes)?;
         event.body = body;
         Ok(event)
+    }
+
+    /// Whether somebody asked for it by hand.
+    pub fn is_by_hand(&self) -> bool {
+        self.force && self.topic == BY_HAND
+    }
+
+    /// Makes it one that was asked for by hand: what took the place of such an event keeps the wish, and is read. It has
+    /// no version, so that no later state, of which nobody asked anything, settles the wish with itself.
+    pub fn take_on_wish(&mut self) {
+        BY_HAND.clone_into(&mut self.topic);
+        self.force = true;
+        self.read = true;
+        self.version = None;
     }
 
     /// Whether the body cannot be applied as it is.

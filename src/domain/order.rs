@@ -4,6 +4,7 @@ use rust_decimal::Decimal;
 
 use super::clock::Millis;
 use super::customer::PosCustomer;
+use super::web::Address;
 
 /// An order of the POS (Sapo Omni).
 #[derive(Clone, Debug, PartialEq, Default)]
@@ -24,6 +25,8 @@ pub struct PosOrder {
     pub payment_status: String,
     /// unreturned, partial, returned.
     pub return_status: String,
+    /// The branch that is to deliver it.
+    pub location_id: Option<String>,
     /// The channel's own order code, where the order came from a channel.
     pub reference: Option<String>,
     /// Tags; one of them may be our mark.
@@ -138,6 +141,12 @@ pub struct NewPosOrder {
     pub customer_id: Option<String>,
     /// The order's own phone, national form.
     pub phone: Option<String>,
+    /// The order's own e-mail.
+    pub email: Option<String>,
+    /// Where it goes; never without a first line. Abaha's addresses are not carried.
+    pub shipping_address: Option<Address>,
+    /// Who pays; never without a first line.
+    pub billing_address: Option<Address>,
     /// The branch that receives it.
     pub branch: u64,
     /// The staff member in charge.

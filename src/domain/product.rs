@@ -1,5 +1,7 @@
 //! Products as the POS states them, and as a channel should show them.
 
+use std::collections::BTreeMap;
+
 use rust_decimal::Decimal;
 use serde::{Deserialize, Serialize};
 
@@ -36,7 +38,7 @@ pub struct PosCategory {
 }
 
 /// A variant of the POS.
-#[derive(Clone, Debug, PartialEq, Default)]
+#[derive(Clone, Debug, PartialEq, Default, Serialize, Deserialize)]
 pub struct PosVariant {
     /// Its id.
     pub id: String,
@@ -48,14 +50,28 @@ pub struct PosVariant {
     pub active: bool,
     /// Giá bán lẻ (BANLE); `None` where it is null, absent or not a number.
     pub retail_price: Option<Decimal>,
+    /// Every price by the code of its price list (BANLE, BANBUON…); those that are no number are left out.
+    #[serde(default)]
+    pub prices: BTreeMap<String, Decimal>,
     /// Stock by branch.
     pub inventories: Vec<PosInventory>,
     /// The variants whose stock decides this one's: combo parts, or the root of a pack size.
     pub components: Vec<String>,
+    /// How many of each component one of this takes, where the POS says so.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub quantities: BTreeMap<String, Decimal>,
+}
+
+impl PosVariant {
+    /// What one of this is made of: each component, and how many; one where the POS does not say.
+    pub fn parts(&self) -> impl Iterator<Item = (&str, Decimal)> {
+        let taken = |id: &String| self.quantities.get(id).copied().unwrap_or(Decimal::ONE);
+        self.components.iter().map(move |id| (id.as_str(), taken(id)))
+    }
 }
 
 /// A variant's stock in one branch; fractions and negatives occur.
-#[derive(Clone, Debug, PartialEq, Default)]
+#[derive(Clone, Debug, PartialEq, Default, Serialize, Deserialize)]
 pub struct PosInventory {
     /// The branch.
     pub location_id: String,

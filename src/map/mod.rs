@@ -4,4 +4,6 @@
 //! mapped again after a crash, and `plan` can show what would be written before anything is.
 
 pub mod abaha;
+pub mod stock;
 pub mod totals;
+pub mod web;

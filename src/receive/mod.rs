@@ -1,5 +1,6 @@
 //! The receiver: limits, verification over the raw body, a confirmed publish, an answer.
 
+pub mod oauth;
 mod router;
 pub mod verify;
 

@@ -4,6 +4,7 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use super::Api;
 use super::clock::iso;
+use super::gate::Request;
 
 /// One call, as a test asks for it afterwards.
 #[derive(Clone, Debug, serde::Serialize)]
@@ -12,6 +13,8 @@ pub struct Call {
     pub at: String,
     /// Which API it was made to.
     pub api: Api,
+    /// The Sapo Web site's alias; none for the other systems.
+    pub site: Option<String>,
     /// The HTTP method.
     pub method: String,
     /// The path after `/admin/` or `/`, without `.json`.
@@ -44,6 +47,8 @@ pub enum Phase {
 pub struct CallSeen {
     /// Which API it was made to.
     pub api: Api,
+    /// The Sapo Web site's alias; none for the other systems.
+    pub site: Option<String>,
     /// The HTTP method.
     pub method: String,
     /// The path after `/admin/` or `/`, without `.json`.
@@ -77,18 +82,19 @@ pub(crate) fn path_matches(path: &str, wanted: &str) -> bool {
 
 impl Calls {
     /// Notes a call that has just come.
-    pub fn begin(&self, now: i64, api: Api, method: &str, path: &str, query: &str, writing: bool) -> CallAt {
+    pub fn begin(&self, now: i64, request: &Request) -> CallAt {
         let mut list = self.list.lock().unwrap_or_else(PoisonError::into_inner);
         list.1.push(Call {
             at: iso(now),
-            api,
-            method: method.to_owned(),
-            path: path.to_owned(),
-            query: query.to_owned(),
+            api: request.api,
+            site: request.site.clone(),
+            method: request.method.clone(),
+            path: request.path.clone(),
+            query: request.query.clone(),
             status: None,
-            writing,
+            writing: request.writing,
             worked: false,
-            object_id: path.split('/').find_map(|part| part.parse().ok()),
+            object_id: request.path.split('/').find_map(|part| part.parse().ok()),
         });
         CallAt { generation: list.0, index: list.1.len() - 1 }
     }
@@ -108,13 +114,16 @@ impl Calls {
         self.list.lock().unwrap_or_else(PoisonError::into_inner).1.clone()
     }
 
-    /// How many calls are meant.
-    pub fn count(&self, api: Api, method: &str, path: &str) -> usize {
+    /// How many calls are meant; no site is every site.
+    pub fn count(&self, api: Api, site: Option<&str>, method: &str, path: &str) -> usize {
         let list = self.list.lock().unwrap_or_else(PoisonError::into_inner);
         list.1
             .iter()
             .filter(|call| {
-                call.api == api && (method.is_empty() || call.method == method) && path_matches(&call.path, path)
+                call.api == api
+                    && site.is_none_or(|site| call.site.as_deref() == Some(site))
+                    && (method.is_empty() || call.method == method)
+                    && path_matches(&call.path, path)
             })
             .count()
     }
@@ -132,10 +141,10 @@ impl Calls {
     }
 
     /// Tells the hook.
-    pub fn tell(&self, api: Api, method: &str, path: &str, phase: Phase) {
+    pub fn tell(&self, seen: impl FnOnce() -> CallSeen) {
         let hook = self.hook.read().unwrap_or_else(PoisonError::into_inner).clone();
         if let Some(hook) = hook {
-            hook(&CallSeen { api, method: method.to_owned(), path: path.to_owned(), phase });
+            hook(&seen());
         }
     }
 }
@@ -143,6 +152,20 @@ impl Calls {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn request(api: Api, site: Option<&str>, path: &str) -> Request {
+        Request {
+            api,
+            site: site.map(str::to_owned),
+            method: "GET".into(),
+            path: path.into(),
+            query: String::new(),
+            headers: axum::http::HeaderMap::new(),
+            body: bytes::Bytes::new(),
+            line: super::super::serve::Line::default(),
+            writing: false,
+        }
+    }
 
     #[test]
     fn a_path_is_meant_by_its_beginning_or_as_a_whole() {
@@ -156,12 +179,22 @@ mod tests {
     #[test]
     fn a_call_of_before_the_clearing_does_not_change_a_later_one() {
         let calls = Calls::default();
-        let old = calls.begin(0, Api::Omni, "GET", "orders/7", "", false);
+        let old = calls.begin(0, &request(Api::Omni, None, "orders/7"));
         calls.clear();
-        calls.begin(0, Api::Omni, "GET", "orders/8", "", false);
+        calls.begin(0, &request(Api::Omni, None, "orders/8"));
         calls.note(old, |call| call.status = Some(500));
         assert_eq!(calls.all()[0].status, None);
         assert_eq!(calls.all()[0].object_id, Some(8));
-        assert_eq!(calls.count(Api::Omni, "GET", "orders"), 1);
+        assert_eq!(calls.count(Api::Omni, None, "GET", "orders"), 1);
+    }
+
+    #[test]
+    fn calls_are_counted_by_site() {
+        let calls = Calls::default();
+        for site in ["mot", "hai", "mot"] {
+            calls.begin(0, &request(Api::Web, Some(site), "orders"));
+        }
+        assert_eq!(calls.count(Api::Web, Some("mot"), "", "orders$"), 2);
+        assert_eq!(calls.count(Api::Web, None, "", "orders$"), 3);
     }
 }

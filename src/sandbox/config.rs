@@ -3,6 +3,8 @@
 use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
+use super::WebSite;
+
 /// Why a sandbox could not start.
 #[derive(Debug, thiserror::Error)]
 pub enum SandboxError {
@@ -53,11 +55,14 @@ impl Default for BucketConfig {
 
 /// Everything a sandbox can be told before it starts.
 #[derive(Clone, Debug)]
+#[allow(clippy::struct_excessive_bools, reason = "each is a switch of its own")]
 pub struct SandboxConfig {
     /// Where the Omni API listens; port 0 takes any free one.
     pub omni_listen: SocketAddr,
     /// Where the Abaha API listens.
     pub abaha_listen: SocketAddr,
+    /// Where all Sapo Web sites listen.
+    pub web_listen: SocketAddr,
     /// Where the control API listens.
     pub control_listen: SocketAddr,
     /// The shop's name, the first part of its domain.
@@ -96,6 +101,15 @@ pub struct SandboxConfig {
     pub distinct_times: bool,
     /// Whether Abaha keeps `pos_id` and `pos_type` as they are written.
     pub keeps_pos_id: bool,
+    /// The Sapo Web sites; none by default.
+    pub web_sites: Vec<WebSite>,
+    /// Whether each Sapo Web site gets the odd data of real ones, as [`Web::seed_odd`](crate::sandbox::Web::seed_odd)
+    /// makes it.
+    pub web_odd: bool,
+    /// Whether Omni and Sapo Web send only the topics that were registered by `POST webhooks`, to the registered
+    /// addresses; else all topics go where [`Sandbox::send_webhooks_to`](crate::sandbox::Sandbox::send_webhooks_to)
+    /// says.
+    pub webhooks_need_registration: bool,
 }
 
 impl Default for SandboxConfig {
@@ -104,6 +118,7 @@ impl Default for SandboxConfig {
         Self {
             omni_listen: any,
             abaha_listen: any,
+            web_listen: any,
             control_listen: any,
             alias: "cuahangmau".into(),
             tenant_id: 70_001,
@@ -123,12 +138,15 @@ impl Default for SandboxConfig {
             webhook_timeout: Duration::from_secs(5),
             distinct_times: true,
             keeps_pos_id: true,
+            web_sites: Vec::new(),
+            web_odd: false,
+            webhooks_need_registration: false,
         }
     }
 }
 
-/// Omni's schedule: 19 retries over 48 hours, close together at first.
-fn omni_schedule() -> Vec<Duration> {
+/// Sapo's schedule: 19 retries over 48 hours, close together at first.
+pub(crate) fn omni_schedule() -> Vec<Duration> {
     // The single waits are not published; these add up to the 48 hours that are.
     const MINUTES: [u64; 19] = [1, 2, 4, 8, 15, 30, 60, 120, 180, 180, 180, 240, 240, 240, 240, 240, 300, 300, 300];
     MINUTES.iter().map(|minutes| Duration::from_secs(minutes * 60)).collect()

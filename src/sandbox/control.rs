@@ -1,4 +1,4 @@
-//! The control API: looks into both shops and changes them, for people and scripts.
+//! The control API: looks into the shops and sites and changes them, for people and scripts.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -14,6 +14,7 @@ use super::inner::Inner;
 use super::{Abaha, Omni, PlaceAbahaOrder, PlaceOrder};
 
 mod faults;
+mod web;
 
 /// The most that is read of a request.
 const LARGEST: usize = 1 << 20;
@@ -92,6 +93,7 @@ fn answer(inner: &Arc<Inner>, method: &str, path: &[&str], body: &Value) -> Outc
         ("POST", ["abaha", "products", id]) => step(abaha.edit_product(number(id)?, body)),
         ("POST", ["abaha", "orders"]) => abaha_order(abaha, body),
         ("POST", ["abaha", "orders", id]) => change_abaha_order(abaha, number(id)?, body),
+        (_, ["web", alias, rest @ ..]) => web::answer(inner, alias, method, rest, body),
         _ => Err((404, format!("no such path: {method} /{}", path.join("/")))),
     }
 }
@@ -118,11 +120,17 @@ fn state(inner: &Inner) -> Value {
     let mut calls = BTreeMap::<&str, usize>::new();
     let all = inner.calls.all();
     for call in &all {
-        *calls.entry(if call.api == super::Api::Omni { "omni" } else { "abaha" }).or_default() += 1;
+        let word = match call.api {
+            super::Api::Omni => "omni",
+            super::Api::Abaha => "abaha",
+            super::Api::Web => "web",
+        };
+        *calls.entry(word).or_default() += 1;
     }
     json!({
         "omni": omni,
         "abaha": abaha,
+        "web": web::state(inner),
         "webhooks": {"sent": taken, "failed": sent.len() - taken, "waiting": inner.webhooks.waiting()},
         "calls": all.len(),
         "calls_by_api": calls

@@ -10,7 +10,7 @@ use tokio::sync::watch;
 
 use super::calls::path_matches;
 
-/// One of the two systems.
+/// One of the systems that the sandbox stands in for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Api {
@@ -18,6 +18,8 @@ pub enum Api {
     Omni,
     /// Abaha.
     Abaha,
+    /// Sapo Web, all its sites.
+    Web,
 }
 
 /// A fault of some API calls.
@@ -136,8 +138,9 @@ pub struct Faults {
 
 #[derive(Default)]
 struct Rules {
-    api: Vec<ApiFault>,
-    webhook: Vec<WebhookFault>,
+    /// The site that a fault is for, where it is for one alone.
+    api: Vec<(Option<String>, ApiFault)>,
+    webhook: Vec<(Option<String>, WebhookFault)>,
     timing: Timing,
     random: Option<(StdRng, FaultMix)>,
     holds: HashMap<String, Arc<Hold>>,
@@ -161,12 +164,22 @@ impl Hold {
 impl Faults {
     /// Adds a fault of API calls; where several match, the first added goes first.
     pub fn api(&self, fault: ApiFault) {
-        self.lock().api.push(fault);
+        self.lock().api.push((None, fault));
+    }
+
+    /// Adds a fault of the calls to one Sapo Web site; which API the fault names does not matter.
+    pub fn web_api(&self, site: &str, fault: ApiFault) {
+        self.lock().api.push((Some(site.to_owned()), ApiFault { api: Api::Web, ..fault }));
     }
 
     /// Adds a fault of webhooks.
     pub fn webhook(&self, fault: WebhookFault) {
-        self.lock().webhook.push(fault);
+        self.lock().webhook.push((None, fault));
+    }
+
+    /// Adds a fault of the webhooks of one Sapo Web site; which API the fault names does not matter.
+    pub fn web_webhook(&self, site: &str, fault: WebhookFault) {
+        self.lock().webhook.push((Some(site.to_owned()), WebhookFault { api: Api::Web, ..fault }));
     }
 
     /// Sets when the webhooks of changes by API calls arrive.
@@ -213,17 +226,19 @@ impl Faults {
     }
 
     /// What happens to this call.
-    pub(crate) fn take_api(&self, api: Api, method: &str, path: &str) -> Option<ApiEffect> {
+    pub(crate) fn take_api(&self, api: Api, site: Option<&str>, method: &str, path: &str) -> Option<ApiEffect> {
         let rules = &mut *self.lock();
-        let matches = |fault: &ApiFault| {
+        let matches = |of: &Option<String>, fault: &ApiFault| {
             fault.api == api
+                && of.as_deref().is_none_or(|of| site == Some(of))
                 && fault.method.as_deref().is_none_or(|wanted| wanted.eq_ignore_ascii_case(method))
                 && path_matches(path, &fault.path)
         };
-        let turn = rules.api.iter_mut().filter(|fault| matches(fault));
-        let mut turn = turn.filter_map(|fault| due(&mut fault.skip, &mut fault.times).then(|| fault.effect.clone()));
+        let turn = rules.api.iter_mut().filter(|(of, fault)| matches(of, fault));
+        let mut turn =
+            turn.filter_map(|(_, fault)| due(&mut fault.skip, &mut fault.times).then(|| fault.effect.clone()));
         if let Some(effect) = turn.next() {
-            rules.api.retain(|fault| fault.times > 0);
+            rules.api.retain(|(_, fault)| fault.times > 0);
             return Some(effect);
         }
         let (dice, mix) = rules.random.as_mut()?;
@@ -240,12 +255,14 @@ impl Faults {
     }
 
     /// What happens to this webhook, one effect or several.
-    pub(crate) fn take_webhook(&self, api: Api, topic: &str) -> Vec<WebhookEffect> {
+    pub(crate) fn take_webhook(&self, api: Api, site: Option<&str>, topic: &str) -> Vec<WebhookEffect> {
         let rules = &mut *self.lock();
-        let turn = rules.webhook.iter_mut().filter(|fault| fault.api == api && topic.starts_with(&fault.topic));
-        let mut turn = turn.filter_map(|fault| due(&mut fault.skip, &mut fault.times).then_some(fault.effect));
+        let turn = rules.webhook.iter_mut().filter(|(of, fault)| {
+            fault.api == api && of.as_deref().is_none_or(|of| site == Some(of)) && topic.starts_with(&fault.topic)
+        });
+        let mut turn = turn.filter_map(|(_, fault)| due(&mut fault.skip, &mut fault.times).then_some(fault.effect));
         if let Some(effect) = turn.next() {
-            rules.webhook.retain(|fault| fault.times > 0);
+            rules.webhook.retain(|(_, fault)| fault.times > 0);
             return vec![effect];
         }
         let Some((dice, mix)) = rules.random.as_mut() else {
@@ -302,7 +319,7 @@ mod tests {
     fn a_fault_spares_the_first_calls_and_ends_after_its_times() {
         let faults = Faults::default();
         faults.api(fault(1, 2));
-        let seen: Vec<bool> = (0..5).map(|_| faults.take_api(Api::Omni, "POST", "orders").is_some()).collect();
+        let seen: Vec<bool> = (0..5).map(|_| faults.take_api(Api::Omni, None, "POST", "orders").is_some()).collect();
         assert_eq!(seen, [false, true, true, false, false]);
     }
 
@@ -310,12 +327,31 @@ mod tests {
     fn a_fault_befalls_no_other_method_path_or_api() {
         let faults = Faults::default();
         faults.api(fault(0, u32::MAX));
-        assert!(faults.take_api(Api::Omni, "GET", "orders").is_none());
-        assert!(faults.take_api(Api::Omni, "POST", "orders/1/cancel").is_none());
-        assert!(faults.take_api(Api::Abaha, "POST", "orders").is_none());
-        assert!(faults.take_api(Api::Omni, "POST", "orders").is_some());
+        assert!(faults.take_api(Api::Omni, None, "GET", "orders").is_none());
+        assert!(faults.take_api(Api::Omni, None, "POST", "orders/1/cancel").is_none());
+        assert!(faults.take_api(Api::Abaha, None, "POST", "orders").is_none());
+        assert!(faults.take_api(Api::Omni, None, "POST", "orders").is_some());
         faults.clear();
-        assert!(faults.take_api(Api::Omni, "POST", "orders").is_none());
+        assert!(faults.take_api(Api::Omni, None, "POST", "orders").is_none());
+    }
+
+    #[test]
+    fn a_fault_of_one_site_spares_the_others() {
+        let faults = Faults::default();
+        faults.web_api("mot", fault(0, 1));
+        assert!(faults.take_api(Api::Web, Some("hai"), "POST", "orders").is_none());
+        assert!(faults.take_api(Api::Omni, None, "POST", "orders").is_none());
+        assert!(faults.take_api(Api::Web, Some("mot"), "POST", "orders").is_some());
+        let drop = WebhookFault {
+            api: Api::Web,
+            topic: "orders/".into(),
+            skip: 0,
+            times: u32::MAX,
+            effect: WebhookEffect::Drop,
+        };
+        faults.web_webhook("mot", drop);
+        assert!(faults.take_webhook(Api::Web, Some("hai"), "orders/create").is_empty());
+        assert_eq!(faults.take_webhook(Api::Web, Some("mot"), "orders/create"), [WebhookEffect::Drop]);
     }
 
     #[test]
@@ -324,7 +360,12 @@ mod tests {
             let faults = Faults::default();
             faults.random(seed, FaultMix { drop: 0.3, reorder: 0.3, api_500: 0.5, ..FaultMix::default() });
             (0..40)
-                .map(|_| (faults.take_api(Api::Omni, "GET", "x"), faults.take_webhook(Api::Omni, "orders/create")))
+                .map(|_| {
+                    (
+                        faults.take_api(Api::Omni, None, "GET", "x"),
+                        faults.take_webhook(Api::Omni, None, "orders/create"),
+                    )
+                })
                 .collect::<Vec<_>>()
         };
         assert_eq!(draw(5), draw(5));

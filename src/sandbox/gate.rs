@@ -13,7 +13,7 @@ use super::calls::CallAt;
 use super::inner::Inner;
 use super::serve::Line;
 use super::webhooks::{self, Change, Post};
-use super::{Api, ApiEffect, Phase, Timing};
+use super::{Api, ApiEffect, CallSeen, Phase, Timing};
 
 /// How long after its answer a call's own webhooks go: longer than the answer's way to the caller.
 const AFTER: Duration = Duration::from_millis(20);
@@ -24,6 +24,8 @@ const DROPS: usize = 8;
 #[derive(Clone, Debug)]
 pub(crate) struct Request {
     pub api: Api,
+    /// The Sapo Web site's alias; none for the other systems.
+    pub site: Option<String>,
     pub method: String,
     /// The path after `/admin/` or `/`, without `.json`.
     pub path: String,
@@ -75,11 +77,11 @@ pub(crate) async fn pass(
 ) -> Response<Body> {
     let seen = Seen::new(&inner, &request);
     seen.tell(Phase::Received);
-    let (limit, level) = inner.limit(request.api);
+    let (limit, level) = inner.limit(request.api, request.site.as_deref());
     if let Err(wait) = limit {
         return seen.answer(refusal(request.api, 429, Some(wait)), level, None);
     }
-    let effect = inner.faults.take_api(request.api, &request.method, &request.path);
+    let effect = inner.faults.take_api(request.api, request.site.as_deref(), &request.method, &request.path);
     match effect {
         Some(ApiEffect::Status { code, retry_after }) => {
             return seen.answer(refusal(request.api, code, retry_after), level, None);
@@ -161,6 +163,10 @@ fn refusal(api: Api, code: u16, retry_after: Option<u64>) -> Answer {
     let body = match api {
         Api::Omni => json!({"error": {"message": message}}),
         Api::Abaha => json!({"status": code, "message": message, "data": null}),
+        Api::Web if code == 429 => json!({
+            "errors": "Exceeded 2 calls per second for api client. Reduce request rates to resume uninterrupted service."
+        }),
+        Api::Web => json!({"errors": message}),
     };
     let mut answer = Answer::json(code, &body);
     answer.headers.extend(retry_after.map(|seconds| ("retry-after", seconds.to_string())));
@@ -171,6 +177,7 @@ fn refusal(api: Api, code: u16, retry_after: Option<u64>) -> Answer {
 struct Seen {
     inner: Arc<Inner>,
     api: Api,
+    site: Option<String>,
     method: String,
     path: String,
     at: CallAt,
@@ -180,14 +187,21 @@ struct Seen {
 
 impl Seen {
     fn new(inner: &Arc<Inner>, request: &Request) -> Self {
-        let Request { api, method, path, query, writing, .. } = request;
-        let at = inner.calls.begin(inner.clock.now(), *api, method, path, query, *writing);
-        let (method, path) = (method.clone(), path.clone());
-        Self { inner: Arc::clone(inner), api: *api, method, path, at, posts: Vec::new(), answered: false }
+        let at = inner.calls.begin(inner.clock.now(), request);
+        let (api, site) = (request.api, request.site.clone());
+        let (method, path) = (request.method.clone(), request.path.clone());
+        Self { inner: Arc::clone(inner), api, site, method, path, at, posts: Vec::new(), answered: false }
     }
 
     fn tell(&self, phase: Phase) {
-        self.inner.calls.tell(self.api, &self.method, &self.path, phase);
+        let Self { api, site, method, path, .. } = self;
+        self.inner.calls.tell(|| CallSeen {
+            api: *api,
+            site: site.clone(),
+            method: method.clone(),
+            path: path.clone(),
+            phase,
+        });
     }
 
     /// Notes that the work is done, and makes its webhooks.

@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 use super::calls::CallSeen;
 use super::inner::Inner;
 use super::serve::{CuttableListener, Line};
-use super::{Abaha, Api, Call, Faults, Omni, SandboxConfig, SandboxError, Sent, abaha, control, omni};
+use super::{Abaha, Api, Call, Faults, Omni, SandboxConfig, SandboxError, Sent, Web, abaha, control, omni, web};
 
 /// How long open connections may take to end when the sandbox stops.
 const STOP_PATIENCE: Duration = Duration::from_secs(2);
@@ -22,7 +22,7 @@ const STOP_PATIENCE: Duration = Duration::from_secs(2);
 #[derive(Clone)]
 pub struct Sandbox {
     inner: Arc<Inner>,
-    addresses: [SocketAddr; 3],
+    addresses: [SocketAddr; 4],
     _stop: Arc<StopOnDrop>,
 }
 
@@ -35,7 +35,7 @@ impl Drop for StopOnDrop {
 }
 
 impl Sandbox {
-    /// Fills both shops and listens on the three addresses.
+    /// Fills the shops and sites and listens on the four addresses.
     ///
     /// # Errors
     /// When an address cannot be listened on.
@@ -44,6 +44,7 @@ impl Sandbox {
             ("the Omni API", config.omni_listen),
             ("the Abaha API", config.abaha_listen),
             ("the control API", config.control_listen),
+            ("the Sapo Web API", config.web_listen),
         ];
         let mut listeners = Vec::new();
         for (what, address) in wanted {
@@ -53,8 +54,8 @@ impl Sandbox {
             listeners.push((listener, bound));
         }
         let inner = Arc::new(Inner::new(config)?);
-        let routers = [omni::router(&inner), abaha::router(&inner), control::router(&inner)];
-        let mut addresses = [SocketAddr::from(([127, 0, 0, 1], 0)); 3];
+        let routers = [omni::router(&inner), abaha::router(&inner), control::router(&inner), web::router(&inner)];
+        let mut addresses = [SocketAddr::from(([127, 0, 0, 1], 0)); 4];
         for (index, ((listener, bound), router)) in listeners.into_iter().zip(routers).enumerate() {
             addresses[index] = bound;
             serve(&inner, listener, router);
@@ -78,12 +79,20 @@ impl Sandbox {
         format!("http://{}", self.addresses[2])
     }
 
+    /// The base address of a Sapo Web site's API, without `/admin`.
+    ///
+    /// All sites share one listener, so the alias that is the host's name in real life is the path's first part here.
+    pub fn web_url(&self, alias: &str) -> String {
+        format!("http://{}/{alias}", self.addresses[3])
+    }
+
     /// What it was started with.
     pub fn config(&self) -> &SandboxConfig {
         &self.inner.config
     }
 
-    /// From now on sends webhooks to `{base}/webhooks/omni/{alias}` and `{base}/webhooks/abaha/{site}`.
+    /// From now on sends webhooks to `{base}/webhooks/omni/{alias}`, `{base}/webhooks/abaha/{site}` and
+    /// `{base}/webhooks/web/{alias}`.
     pub fn send_webhooks_to(&self, base: &str) {
         self.inner.webhooks.set_target(Some(base));
     }
@@ -113,6 +122,17 @@ impl Sandbox {
         Abaha::new(&self.inner)
     }
 
+    /// What a Sapo Web site's owner and buyers see and do; an alias that is not configured gives an empty site that
+    /// nobody serves.
+    pub fn web(&self, alias: &str) -> Web<'_> {
+        Web::new(&self.inner, alias)
+    }
+
+    /// The aliases of the Sapo Web sites, as they were configured.
+    pub fn web_aliases(&self) -> Vec<String> {
+        self.inner.webs().iter().map(|web| web.config.alias.clone()).collect()
+    }
+
     /// The fault schedule.
     pub fn faults(&self) -> &Faults {
         &self.inner.faults
@@ -125,7 +145,12 @@ impl Sandbox {
 
     /// How many calls had this method ("" is any) and a path with this beginning (an end in `$` is the whole path).
     pub fn call_count(&self, api: Api, method: &str, path: &str) -> usize {
-        self.inner.calls.count(api, method, path)
+        self.inner.calls.count(api, None, method, path)
+    }
+
+    /// The same for the calls to one Sapo Web site.
+    pub fn web_call_count(&self, alias: &str, method: &str, path: &str) -> usize {
+        self.inner.calls.count(Api::Web, Some(alias), method, path)
     }
 
     /// Forgets the calls so far.
@@ -176,6 +201,20 @@ impl Sandbox {
         let omni = self.inner.shop().orders.keys().rev().take(most).copied().collect();
         let abaha = self.inner.site().orders.keys().rev().take(most).copied().collect();
         (omni, abaha)
+    }
+
+    /// The variants that a Sapo Web site and Omni both know, by SKU.
+    pub(crate) fn shared_web_variants(&self, alias: &str) -> Vec<u64> {
+        let shop = self.inner.shop();
+        let state = self.inner.web_or_nowhere(alias).state();
+        let shown = state.products.values().filter(|product| product.published.is_some());
+        let variants = shown.flat_map(|product| &product.variants);
+        variants.filter(|variant| shop.skus.contains_key(&variant.sku)).map(|variant| variant.id).collect()
+    }
+
+    /// The ids of a Sapo Web site's newest orders.
+    pub(crate) fn newest_web_orders(&self, alias: &str, most: usize) -> Vec<u64> {
+        self.inner.web_or_nowhere(alias).state().orders.keys().rev().take(most).copied().collect()
     }
 
     /// Tells those who watch.

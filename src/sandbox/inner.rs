@@ -12,10 +12,11 @@ use super::bucket::Bucket;
 use super::calls::Calls;
 use super::clock::Clock;
 use super::omni::Shop;
+use super::web::{self, WebPart};
 use super::webhooks::{self, Change, Webhooks};
-use super::{Api, Faults, SandboxConfig, SandboxError};
+use super::{Api, Faults, SandboxConfig, SandboxError, WebSite};
 
-/// Both shops, their limits, faults, calls and webhooks.
+/// All shops and sites, their limits, faults, calls and webhooks.
 pub(crate) struct Inner {
     pub config: SandboxConfig,
     pub clock: Clock,
@@ -28,17 +29,25 @@ pub(crate) struct Inner {
     pub runtime: Handle,
     shop: Mutex<Shop>,
     site: Mutex<Site>,
+    webs: Vec<WebPart>,
+    nowhere: WebPart,
     omni_bucket: Mutex<Bucket>,
     abaha_bucket: Option<Mutex<Bucket>>,
 }
 
 impl Inner {
-    /// Both shops, filled from the seed; must be called within a runtime.
+    /// All shops and sites, filled from the seed; must be called within a runtime.
     pub fn new(config: SandboxConfig) -> Result<Self, SandboxError> {
         let clock = Clock { distinct: config.distinct_times };
         let mut shop = Shop::new(config.tenant_id, &config.alias, clock);
         super::seed::fill(&mut shop, &config);
         shop.take_changes();
+        let mut webs = Vec::new();
+        for (index, site) in config.web_sites.iter().enumerate() {
+            let web = WebPart::new(site.clone(), index as u64, clock);
+            web::fill(&mut web.state(), &shop, &config, site);
+            webs.push(web);
+        }
         Ok(Self {
             clock,
             faults: Faults::default(),
@@ -49,6 +58,8 @@ impl Inner {
             tasks: TaskTracker::new(),
             runtime: Handle::current(),
             shop: Mutex::new(shop),
+            webs,
+            nowhere: WebPart::new(WebSite::named(""), 0, clock),
             site: Mutex::new(Site::new(&config.site, clock, config.keeps_pos_id)),
             omni_bucket: Mutex::new(Bucket::new(config.bucket)),
             abaha_bucket: config.abaha_bucket.map(|bucket| Mutex::new(Bucket::new(bucket))),
@@ -64,6 +75,21 @@ impl Inner {
     /// Reads the Abaha site.
     pub fn site(&self) -> MutexGuard<'_, Site> {
         lock(&self.site)
+    }
+
+    /// The Sapo Web sites, as they were configured.
+    pub fn webs(&self) -> &[WebPart] {
+        &self.webs
+    }
+
+    /// The Sapo Web site of this alias.
+    pub fn web(&self, alias: &str) -> Option<&WebPart> {
+        self.webs.iter().find(|web| web.config.alias == alias)
+    }
+
+    /// The Sapo Web site of this alias, or an empty one that nobody serves.
+    pub fn web_or_nowhere(&self, alias: &str) -> &WebPart {
+        self.web(alias).unwrap_or(&self.nowhere)
     }
 
     /// Changes the Omni shop; what is to be told comes along.
@@ -96,11 +122,19 @@ impl Inner {
         done
     }
 
+    /// Makes a change of the owner's to a Sapo Web site, and tells it.
+    pub fn change_web<T>(self: &Arc<Self>, web: &WebPart, work: impl FnOnce(&mut web::State) -> T) -> T {
+        let (done, changes) = web.with(work);
+        webhooks::launch(self, webhooks::prepare(self, changes));
+        done
+    }
+
     /// Takes a call in under the API's limit: the header to send, or the seconds to wait.
-    pub fn limit(&self, api: Api) -> (Result<(), u64>, Option<String>) {
+    pub fn limit(&self, api: Api, site: Option<&str>) -> (Result<(), u64>, Option<String>) {
         let bucket = match api {
             Api::Omni => Some(&self.omni_bucket),
             Api::Abaha => self.abaha_bucket.as_ref(),
+            Api::Web => site.and_then(|site| self.web(site)).map(|web| &web.bucket),
         };
         bucket.map_or((Ok(()), None), |bucket| {
             let mut bucket = lock(bucket);

@@ -1,7 +1,8 @@
-//! Stand-ins for the Sapo Omni and the Abaha API: real HTTP servers with real rate limits, real webhooks and a fault schedule.
+//! Stand-ins for the Sapo Omni, Abaha and Sapo Web APIs: real HTTP servers with real rate limits, real webhooks and a fault schedule.
 //!
 //! They behave as the vendors document their systems, never as our own client would like them to.
-//! Read [`Sandbox`] first; `gate` is the way of every call, `omni/` and `abaha/` are the two shops behind it.
+//! Read [`Sandbox`] first; `gate` is the way of every call, `omni/`, `abaha/` and `web/` are the shops and sites behind
+//! it.
 
 mod abaha;
 mod amount;
@@ -14,13 +15,16 @@ mod faults;
 mod form;
 mod gate;
 mod handle;
+mod hooks;
 mod inner;
+mod lists;
 mod names;
 mod omni;
 mod seed;
 mod serve;
 mod sign;
 mod traffic;
+mod web;
 mod webhooks;
 
 #[cfg(test)]
@@ -33,4 +37,5 @@ pub use faults::{Api, ApiEffect, ApiFault, FaultMix, Faults, Timing, WebhookEffe
 pub use handle::Sandbox;
 pub use omni::{Omni, PlaceOrder};
 pub use traffic::{TrafficConfig, traffic};
+pub use web::{NewWebProduct, NewWebVariant, PlaceWebOrder, Web, WebBuyer, WebProductIds, WebSite};
 pub use webhooks::Sent;

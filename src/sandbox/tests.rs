@@ -5,3 +5,6 @@ mod delivery;
 mod effects;
 mod omni_api;
 mod support;
+mod web_api;
+mod web_delivery;
+mod web_orders;

@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 use super::amount::decimal;
 use super::names::{person, phone, pick};
 use super::omni::{FIRST_LOCATION, SECOND_LOCATION};
-use super::{PlaceAbahaOrder, PlaceOrder, Sandbox};
+use super::{PlaceAbahaOrder, PlaceOrder, PlaceWebOrder, Sandbox, WebBuyer};
 
 /// How many of the newest orders are still worked on.
 const LIVELY: usize = 60;
@@ -32,7 +32,7 @@ impl Default for TrafficConfig {
     }
 }
 
-/// Makes events on both sides until stopped; each is said on [`Sandbox::watch`].
+/// Makes events on all sides until stopped; each is said on [`Sandbox::watch`].
 pub async fn traffic(sandbox: &Sandbox, config: TrafficConfig, stop: CancellationToken) {
     let mut traffic = Traffic { sandbox, dice: StdRng::seed_from_u64(config.seed), customers: 900_000 };
     let mean = 1.0 / config.events_per_second.max(0.001);
@@ -59,6 +59,11 @@ struct Traffic<'a> {
 impl Traffic<'_> {
     /// One thing that happens; none where the shop has nothing to do it with.
     fn event(&mut self) -> Option<String> {
+        let sites = self.sandbox.web_aliases();
+        if !sites.is_empty() && self.dice.random_ratio(1, 3) {
+            let alias = &sites[self.dice.random_range(0..sites.len())];
+            return self.web_event(alias);
+        }
         match self.dice.random_range(0..100) {
             0..14 => self.price(),
             14..40 => self.stock(),
@@ -222,6 +227,65 @@ impl Traffic<'_> {
             _ => (abaha.set_status(id, 30, Some("Hoàn hàng")), "returned"),
         };
         done.ok().map(|()| format!("Abaha: order ABH{:06} {word}", id - 900_000))
+    }
+
+    fn web_event(&mut self, alias: &str) -> Option<String> {
+        if self.dice.random_ratio(1, 2) { self.web_order(alias) } else { self.web_step(alias) }
+    }
+
+    /// Orders what both sides know; a few times, something that no side knows.
+    fn web_order(&mut self, alias: &str) -> Option<String> {
+        let shared = self.sandbox.shared_web_variants(alias);
+        let mut picked = BTreeSet::new();
+        for _ in 0..self.dice.random_range(1..=3).min(shared.len()) {
+            picked.insert(pick(&mut self.dice, &shared));
+        }
+        if picked.is_empty() {
+            return None;
+        }
+        self.customers += 1;
+        let lines = picked.into_iter().map(|id| (id, Decimal::from(self.dice.random_range(1..=3)))).collect();
+        let name = person(&mut self.dice);
+        let (last_name, first_name) = name.split_once(' ').unwrap_or((&name, ""));
+        let buyer = WebBuyer {
+            last_name: last_name.to_owned(),
+            first_name: first_name.to_owned(),
+            phone: Some(format!("+849{:08}", self.customers % 100_000_000)),
+            email: None,
+        };
+        let free = self.dice.random_ratio(1, 25);
+        let paid = if self.dice.random_ratio(1, 4) { "paid" } else { "pending" };
+        let id = self.sandbox.web(alias).place_order(PlaceWebOrder {
+            lines,
+            free_form: free.then(|| (String::from("Phụ thu"), Decimal::from(15_000))),
+            customer: Some(buyer),
+            shipping: Decimal::from(pick(&mut self.dice, &[0, 20_000, 30_000])),
+            discount: Decimal::from(pick(&mut self.dice, &[0, 0, 0, 5_000])),
+            financial_status: paid.into(),
+            ..PlaceWebOrder::default()
+        });
+        let name = self.web_name(alias, id);
+        Some(format!("{alias}: order {name} placed{}", if free { ", with a line that is no product" } else { "" }))
+    }
+
+    fn web_step(&mut self, alias: &str) -> Option<String> {
+        let ids = self.sandbox.newest_web_orders(alias, LIVELY);
+        if ids.is_empty() {
+            return None;
+        }
+        let id = pick(&mut self.dice, &ids);
+        let web = self.sandbox.web(alias);
+        let (done, word) = match self.dice.random_range(0..10) {
+            0..6 => (web.set_paid(id), "paid"),
+            6..9 => (web.cancel_order(id), "cancelled"),
+            _ => (web.close_order(id), "put away"),
+        };
+        done.ok().map(|()| format!("{alias}: order {} {word}", self.web_name(alias, id)))
+    }
+
+    fn web_name(&self, alias: &str, id: u64) -> String {
+        let order = self.sandbox.web(alias).order(id).unwrap_or_default();
+        order["name"].as_str().unwrap_or_default().to_owned()
     }
 
     fn omni_code(&self, id: u64) -> String {

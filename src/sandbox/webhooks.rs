@@ -1,5 +1,6 @@
 //! Delivery of webhooks: each its own task, sent again by the schedule of its system.
 
+use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -24,6 +25,8 @@ pub struct Sent {
     pub at: String,
     /// Whose webhook it is.
     pub api: Api,
+    /// The Sapo Web site's alias; none for the other systems.
+    pub site: Option<String>,
     /// Its topic, such as `orders/create` or `order.created`.
     pub topic: String,
     /// The object that it tells of.
@@ -46,21 +49,39 @@ impl Sent {
 pub(crate) struct Change {
     /// Whose it is.
     pub api: Api,
+    /// The Sapo Web site's alias; none for the other systems.
+    pub site: Option<String>,
     /// The topic.
     pub topic: String,
     /// The object.
     pub object_id: u64,
-    /// Omni: the bare object. Abaha: the `data` of the envelope.
+    /// Omni and Web: the bare object. Abaha: the `data` of the envelope.
     pub body: Value,
+}
+
+/// A system, and of Sapo Web the site.
+type Whose = (Api, Option<String>);
+
+/// Where webhooks go.
+#[derive(Default)]
+enum Target {
+    /// Nowhere yet, but to registered addresses where registration counts.
+    #[default]
+    None,
+    /// To this base.
+    Base(String),
+    /// Nowhere at all.
+    Stopped,
 }
 
 /// Where webhooks go, and what has become of them.
 pub(crate) struct Webhooks {
     client: reqwest::Client,
-    target: Mutex<Option<String>>,
+    target: Mutex<Target>,
     waiting: watch::Sender<usize>,
     sent: Mutex<Vec<Sent>>,
-    swaps: Mutex<[Option<oneshot::Sender<()>>; 2]>,
+    /// The webhook of each system or site that waits to change places with the next.
+    swaps: Mutex<HashMap<Whose, oneshot::Sender<()>>>,
     version: Mutex<u64>,
     places: Semaphore,
 }
@@ -68,6 +89,7 @@ pub(crate) struct Webhooks {
 /// A webhook that is ready to go.
 pub(crate) struct Post {
     api: Api,
+    site: Option<String>,
     topic: String,
     object_id: u64,
     url: String,
@@ -97,7 +119,7 @@ impl Webhooks {
         let client = reqwest::Client::builder().timeout(timeout).user_agent("JVM").no_proxy().build()?;
         Ok(Self {
             client,
-            target: Mutex::new(None),
+            target: Mutex::default(),
             waiting: watch::Sender::new(0),
             sent: Mutex::default(),
             swaps: Mutex::default(),
@@ -108,7 +130,7 @@ impl Webhooks {
 
     /// Sets or unsets the base of the addresses.
     pub fn set_target(&self, base: Option<&str>) {
-        *lock(&self.target) = base.map(|base| base.trim_end_matches('/').to_owned());
+        *lock(&self.target) = base.map_or(Target::Stopped, |base| Target::Base(base.trim_end_matches('/').to_owned()));
     }
 
     /// Every try so far.
@@ -142,18 +164,20 @@ impl Webhooks {
 
 /// Makes the webhooks of some changes, with the faults that befall them.
 pub(crate) fn prepare(inner: &Inner, changes: Vec<Change>) -> Vec<Post> {
-    let Some(base) = lock(&inner.webhooks.target).clone() else {
-        return Vec::new();
-    };
+    let changes = changes.into_iter().flat_map(|change| {
+        let urls = urls(inner, &change);
+        urls.into_iter().map(move |url| (url, change.clone()))
+    });
     let mut posts = Vec::new();
-    for change in changes {
-        let effects = inner.faults.take_webhook(change.api, &change.topic);
+    for (url, change) in changes.collect::<Vec<_>>() {
+        let effects = inner.faults.take_webhook(change.api, change.site.as_deref(), &change.topic);
         if effects.contains(&WebhookEffect::Drop) {
             continue;
         }
-        let mut post = address(inner, &base, change);
-        let swap = &mut lock(&inner.webhooks.swaps)[usize::from(post.api == Api::Abaha)];
-        post.then_release = swap.take();
+        let mut post = address(inner, url, change);
+        let whose = (post.api, post.site.clone());
+        let mut swaps = lock(&inner.webhooks.swaps);
+        post.then_release = swaps.remove(&whose);
         let mut copies = 0;
         for effect in effects {
             match effect {
@@ -163,11 +187,12 @@ pub(crate) fn prepare(inner: &Inner, changes: Vec<Change>) -> Vec<Post> {
                 WebhookEffect::Truncate => post.truncate = true,
                 WebhookEffect::Reorder => {
                     let (release, wait) = oneshot::channel();
-                    *swap = Some(release);
+                    swaps.insert(whose.clone(), release);
                     post.wait_for = Some(wait);
                 }
             }
         }
+        drop(swaps);
         for _ in 0..copies {
             posts.push(copy(inner, &post));
         }
@@ -200,6 +225,7 @@ pub(crate) async fn launch_and_wait(inner: &Arc<Inner>, posts: Vec<Post>) {
 fn copy(inner: &Inner, post: &Post) -> Post {
     Post {
         api: post.api,
+        site: post.site.clone(),
         topic: post.topic.clone(),
         object_id: post.object_id,
         url: post.url.clone(),
@@ -213,14 +239,35 @@ fn copy(inner: &Inner, post: &Post) -> Post {
     }
 }
 
+/// Where a change is told: at the registered addresses where registration counts, else at the target.
+fn urls(inner: &Inner, change: &Change) -> Vec<String> {
+    let target = lock(&inner.webhooks.target);
+    let base = match &*target {
+        Target::Stopped => return Vec::new(),
+        Target::None => None,
+        Target::Base(base) => Some(base.clone()),
+    };
+    drop(target);
+    let site = change.site.as_deref().unwrap_or_default();
+    let part = match change.api {
+        Api::Omni if inner.config.webhooks_need_registration => return inner.shop().hooks.addresses(&change.topic),
+        Api::Web if inner.config.webhooks_need_registration => {
+            return inner.web(site).map(|site| site.state().hooks.addresses(&change.topic)).unwrap_or_default();
+        }
+        Api::Omni => format!("omni/{}", inner.config.alias),
+        Api::Web => format!("web/{site}"),
+        Api::Abaha => format!("abaha/{}", inner.config.site),
+    };
+    base.map(|base| format!("{base}/webhooks/{part}")).into_iter().collect()
+}
+
 /// Writes body and headers as the system does.
-fn address(inner: &Inner, base: &str, change: Change) -> Post {
+fn address(inner: &Inner, url: String, change: Change) -> Post {
     let config = &inner.config;
-    let Change { api, topic, object_id, body } = change;
+    let Change { api, site, topic, object_id, body } = change;
     let header = |name: &str, value: String| (name.to_owned(), value);
-    let (url, body, headers) = match api {
+    let (body, headers) = match api {
         Api::Omni => {
-            let url = format!("{base}/webhooks/omni/{}", config.alias);
             let body = Bytes::from(body.to_string());
             let mut headers = vec![
                 header("content-type", "application/json; charset=utf-8".into()),
@@ -235,10 +282,12 @@ fn address(inner: &Inner, base: &str, change: Change) -> Post {
             if topic.starts_with("orders/") {
                 headers.push(header("x-sapo-order-id", object_id.to_string()));
             }
-            (url, body, headers)
+            (body, headers)
+        }
+        Api::Web => {
+            inner.web(site.as_deref().unwrap_or_default()).map(|site| site.letter(&topic, body)).unwrap_or_default()
         }
         Api::Abaha => {
-            let url = format!("{base}/webhooks/abaha/{}", config.site);
             let site = config.site.parse::<u64>().map_or_else(|_| json!(config.site), |site| json!(site));
             let envelope = json!({"event": topic, "site_id": site, "sent_at": iso(inner.clock.now()), "data": body});
             let body = Bytes::from(envelope.to_string());
@@ -247,13 +296,14 @@ fn address(inner: &Inner, base: &str, change: Change) -> Post {
             if let Some(secret) = &config.abaha_secret {
                 headers.push(header("x-abaha-hmac-sha256", base64_signature(secret, &body)));
             }
-            (url, body, headers)
+            (body, headers)
         }
     };
     let ticket = inner.webhooks.ticket();
     let (wait_for, then_release) = (None, None);
     Post {
         api,
+        site,
         topic,
         object_id,
         url,
@@ -283,7 +333,7 @@ async fn tries(inner: Arc<Inner>, mut post: Post, mut tried: Option<oneshot::Sen
     if !post.delay.is_zero() {
         tokio::time::sleep(post.delay).await;
     }
-    let waits = schedule(&inner, post.api);
+    let waits = schedule(&inner, &post);
     for try_no in 1.. {
         let taken = try_once(&inner, &post, try_no).await;
         drop(post.then_release.take());
@@ -297,9 +347,13 @@ async fn tries(inner: Arc<Inner>, mut post: Post, mut tried: Option<oneshot::Sen
 }
 
 /// The waits between the sends: Abaha sends three times in all, whatever the configuration says.
-fn schedule(inner: &Inner, api: Api) -> Vec<Duration> {
-    match api {
+fn schedule(inner: &Inner, post: &Post) -> Vec<Duration> {
+    match post.api {
         Api::Omni => inner.config.retry.clone(),
+        Api::Web => {
+            let site = inner.web(post.site.as_deref().unwrap_or_default());
+            site.map(|site| site.config.webhook_retry.clone()).unwrap_or_default()
+        }
         Api::Abaha => inner.config.abaha_retry.iter().take(2).copied().collect(),
     }
 }
@@ -314,8 +368,8 @@ async fn try_once(inner: &Inner, post: &Post, try_no: u32) -> bool {
         request = request.header(name, value);
     }
     let answer = request.send().await.ok().map(|response| response.status().as_u16());
-    let (api, topic) = (post.api, post.topic.clone());
-    let sent = Sent { at: iso(inner.clock.now()), api, topic, object_id: post.object_id, answer, try_no };
+    let (api, site, topic) = (post.api, post.site.clone(), post.topic.clone());
+    let sent = Sent { at: iso(inner.clock.now()), api, site, topic, object_id: post.object_id, answer, try_no };
     let taken = sent.taken();
     lock(&inner.webhooks.sent).push(sent);
     taken

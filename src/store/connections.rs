@@ -1,7 +1,7 @@
 //! Stores and connections with their secrets, encrypted; and the snapshot that receiver and workers hold in memory.
 
-use std::collections::HashMap;
-use std::sync::Arc;
+use std::collections::{HashMap, HashSet};
+use std::sync::{Arc, OnceLock};
 
 use secrecy::{ExposeSecret, SecretString};
 
@@ -30,8 +30,12 @@ pub struct StoreAccount {
 pub struct ConnectionAccount {
     /// The connection.
     pub connection: Connection,
-    /// The channel's API token.
+    /// The channel's API token; with `api_key`, the private app's secret.
     pub token: SecretString,
+    /// The key of a web's private app, where that is how it is reached.
+    pub api_key: Option<String>,
+    /// That this web is linked to no other POS, in the words the owner confirmed.
+    pub confirmed: Option<String>,
     /// The secret header that Abaha sends: its name, lower case, and its value.
     pub webhook_header: Option<(String, SecretString)>,
     /// Any of these may have signed a webhook, where the sender signs.
@@ -51,21 +55,57 @@ pub struct Snapshot {
     pub connections: HashMap<String, Arc<ConnectionAccount>>,
     /// Tells one snapshot from another.
     pub stamp: String,
+    /// Made at the first look-up.
+    index: OnceLock<Index>,
+}
+
+/// The connections that are not stopped, by what webhooks are looked up by: a receiver may know thousands.
+#[derive(Clone, Debug, Default)]
+struct Index {
+    of_store: HashMap<String, Vec<Arc<ConnectionAccount>>>,
+    of_site: HashMap<System, HashMap<String, Arc<ConnectionAccount>>>,
+    /// Webs, by name, one of whose secrets signs for another web too.
+    shared: HashSet<String>,
+}
+
+impl Index {
+    fn new(connections: &HashMap<String, Arc<ConnectionAccount>>) -> Self {
+        let mut index = Self::default();
+        let mut signers: HashMap<&str, &str> = HashMap::new();
+        for row in connections.values().filter(|row| row.connection.state != State::Stopped) {
+            let connection = &row.connection;
+            index.of_store.entry(connection.store.clone()).or_default().push(Arc::clone(row));
+            let sites = index.of_site.entry(connection.channel).or_default();
+            sites.insert(connection.site.clone(), Arc::clone(row));
+            for secret in row.webhook_secrets.iter().filter(|_| connection.channel == System::Web) {
+                let other = signers.insert(secret.expose_secret(), &connection.name);
+                if let Some(other) = other.filter(|other| *other != connection.name) {
+                    index.shared.extend([other.to_owned(), connection.name.clone()]);
+                }
+            }
+        }
+        index
+    }
 }
 
 impl Snapshot {
+    fn index(&self) -> &Index {
+        self.index.get_or_init(|| Index::new(&self.connections))
+    }
+
     /// The connections of a store that are not stopped.
-    pub fn of_store<'a>(&'a self, alias: &'a str) -> impl Iterator<Item = &'a Arc<ConnectionAccount>> {
-        self.connections
-            .values()
-            .filter(move |row| row.connection.store == alias && row.connection.state != State::Stopped)
+    pub fn of_store<'a>(&'a self, alias: &str) -> impl Iterator<Item = &'a Arc<ConnectionAccount>> + use<'a> {
+        self.index().of_store.get(alias).into_iter().flatten()
     }
 
     /// The one connection of a channel's site that is not stopped.
     pub fn of_site(&self, channel: System, site: &str) -> Option<&Arc<ConnectionAccount>> {
-        self.connections.values().find(|row| {
-            row.connection.channel == channel && row.connection.site == site && row.connection.state != State::Stopped
-        })
+        self.index().of_site.get(&channel)?.get(site)
+    }
+
+    /// Whether a web's secret signs for another web too, as that of one app does.
+    pub fn shares_secret(&self, name: &str) -> bool {
+        self.index().shared.contains(name)
     }
 }
 
@@ -85,6 +125,8 @@ struct ConnectionRow {
     channel: String,
     site: String,
     token: Vec<u8>,
+    api_key: Option<String>,
+    confirmed: Option<String>,
     webhook_header: Option<Vec<u8>>,
     webhook_secrets: Option<Vec<u8>>,
     base_url: Option<String>,
@@ -95,7 +137,7 @@ struct ConnectionRow {
 }
 
 /// The scope of every change of stores and connections: they are few, and one `apply` changes several.
-const CHANGES: &str = "connections";
+pub const CHANGES: &str = "connections";
 
 impl Store {
     /// Reads every store and connection.
@@ -106,7 +148,7 @@ impl Store {
                 .fetch_all(&self.read)
                 .await?;
         let connections: Vec<ConnectionRow> = sqlx::query_as(
-            "select name, store, channel, site, token, webhook_header, webhook_secrets, base_url, settings, state, state_reason, activated_at from connections",
+            "select name, store, channel, site, token, api_key, confirmed, webhook_header, webhook_secrets, base_url, settings, state, state_reason, activated_at from connections",
         )
         .fetch_all(&self.read)
         .await?;
@@ -120,6 +162,7 @@ impl Store {
                 .map(|row| Ok((row.name.clone(), Arc::new(self.open_connection(row)?))))
                 .collect::<Result<_, StoreError>>()?,
             stamp,
+            index: OnceLock::new(),
         })
     }
 
@@ -165,6 +208,8 @@ impl Store {
                 .transpose()?
                 .unwrap_or_default(),
             base_url: row.base_url,
+            api_key: row.api_key,
+            confirmed: row.confirmed,
             state_reason: row.state_reason,
             connection: Connection {
                 channel: System::from_word(&row.channel).ok_or_else(|| unknown("channel"))?,
@@ -222,11 +267,12 @@ impl Store {
             serde_json::to_string(&connection.settings).map_err(|error| StoreError::corrupt(&place, error))?;
         self.serialise(tx, CHANGES).await?;
         sqlx::query(
-            "insert into connections (name, store, channel, site, token, webhook_header, webhook_secrets, base_url, settings, state, state_reason, activated_at, updated_at)
-             values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)
+            "insert into connections (name, store, channel, site, token, webhook_header, webhook_secrets, base_url, settings, state, state_reason, activated_at, updated_at, api_key, confirmed)
+             values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)
              on conflict (name) do update set store = excluded.store, channel = excluded.channel, site = excluded.site, token = excluded.token,
                webhook_header = excluded.webhook_header, webhook_secrets = excluded.webhook_secrets, base_url = excluded.base_url,
-               settings = excluded.settings, state = excluded.state, state_reason = excluded.state_reason, activated_at = excluded.activated_at, updated_at = excluded.updated_at",
+               settings = excluded.settings, state = excluded.state, state_reason = excluded.state_reason, activated_at = excluded.activated_at, updated_at = excluded.updated_at,
+               api_key = excluded.api_key, confirmed = excluded.confirmed",
         )
         .bind(&connection.name)
         .bind(&connection.store)
@@ -241,6 +287,8 @@ impl Store {
         .bind(&row.state_reason)
         .bind(connection.activated_at)
         .bind(self.clock.now())
+        .bind(&row.api_key)
+        .bind(&row.confirmed)
         .execute(&mut **tx)
         .await?;
         Ok(())
@@ -269,6 +317,27 @@ impl Store {
             )));
         }
         Ok(())
+    }
+
+    /// Says that a connection's token is not taken (`reason`), or is taken again (none); tells whether it was otherwise
+    /// before. One that was paused or stopped by somebody stays so.
+    pub async fn set_access(&self, tx: &mut Tx, name: &str, reason: Option<&str>) -> Result<bool, StoreError> {
+        self.serialise(tx, CHANGES).await?;
+        let (before, after) = match reason {
+            Some(_) => (State::Active, State::NoAccess),
+            None => (State::NoAccess, State::Active),
+        };
+        let changed = sqlx::query(
+            "update connections set state = $3, state_reason = $4, updated_at = $5 where name = $1 and state = $2",
+        )
+        .bind(name)
+        .bind(before.as_str())
+        .bind(after.as_str())
+        .bind(reason)
+        .bind(self.clock.now())
+        .execute(&mut **tx)
+        .await?;
+        Ok(changed.rows_affected() > 0)
     }
 
     /// Whether a connection is paused, as of this transaction: a resume comes wholly before it or wholly after.

@@ -107,9 +107,11 @@ pub struct Verdict<'a> {
 }
 
 impl Store {
-    /// Files a letter; filing it again changes nothing.
-    pub async fn file_letter(&self, tx: &mut Tx, event: &Event, verdict: Verdict<'_>) -> Result<(), StoreError> {
-        sqlx::query(
+    /// Files a letter; filing it again changes nothing. Tells whether it is new.
+    pub async fn file_letter(&self, tx: &mut Tx, event: &Event, verdict: Verdict<'_>) -> Result<bool, StoreError> {
+        // Before any row is locked: the ledger's row comes after it, or came before it, in the same transaction.
+        self.serialise_object(tx, &event.key).await?;
+        let done = sqlx::query(
             "insert into dead_letters (event_id, run, connection, source, topic, kind, object_id, reference, code, reason, attempts, last_answer, attributes, body, received_at, filed_at, state)
              values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, 'open') on conflict (event_id, run) do nothing",
         )
@@ -131,7 +133,7 @@ impl Store {
         .bind(self.clock.now())
         .execute(&mut **tx)
         .await?;
-        Ok(())
+        Ok(done.rows_affected() > 0)
     }
 
     /// Marks the open letters of an object as superseded: a later event of it was settled.
@@ -321,6 +323,25 @@ impl Store {
     pub async fn clear_poison(&self, tx: &mut Tx, event_id: &str) -> Result<(), StoreError> {
         sqlx::query("delete from poison_marks where event_id = $1").bind(event_id).execute(&mut **tx).await?;
         Ok(())
+    }
+
+    /// Deletes letters that are closed (superseded, discarded) and marks, both from before a moment, at most `limit` of
+    /// each. Open letters stay, and so do those of a replay that is not done. Returns how many letters it deleted.
+    pub async fn prune_letters(&self, before: Millis, limit: i64) -> Result<u64, StoreError> {
+        let letters = sqlx::query(
+            "delete from dead_letters where (event_id, run) in (select event_id, run from dead_letters where state in ('superseded', 'discarded') and filed_at < $1
+               and (replayed_by is null or replayed_by not in (select id from jobs where finished_at is null)) order by filed_at limit $2)",
+        )
+        .bind(before)
+        .bind(limit)
+        .execute(&self.write)
+        .await?;
+        sqlx::query("delete from poison_marks where event_id in (select event_id from poison_marks where marked_at < $1 limit $2)")
+            .bind(before)
+            .bind(limit)
+            .execute(&self.write)
+            .await?;
+        Ok(letters.rows_affected())
     }
 }
 

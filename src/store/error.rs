@@ -130,8 +130,8 @@ impl StoreError {
             Self::Sql(error) => code(error).is_some_and(|code| match code.parse::<i32>() {
                 // constraint, mismatch, too big; the upper bits only tell more of it.
                 Ok(number) if code.len() < 5 => matches!(number & 0xff, 18..=20),
-                // Data exceptions and broken rules.
-                _ => ["22", "23"].iter().any(|class| code.len() == 5 && code.starts_with(class)),
+                // Data exceptions, broken rules, and what is too long for an index.
+                _ => ["22", "23", "54"].iter().any(|class| code.len() == 5 && code.starts_with(class)),
             }),
             _ => false,
         }

@@ -21,6 +21,8 @@ words! {
         Category = "category",
         /// A prepayment.
         Prepayment = "prepayment",
+        /// The shipping of a web's order.
+        Fulfilment = "fulfilment",
     }
 }
 
@@ -159,10 +161,19 @@ impl Store {
         self.serialise(tx, &format!("intent:{account}:{kind}:{natural_key}")).await
     }
 
-    /// Records that it is about to be sent once more, after look-ups in vain.
-    pub async fn intent_sent_again(&self, intent: &Intent) -> Result<(), StoreError> {
-        let now = self.clock.now();
-        self.update_intent("update intents set sent_at = $5, unknown_at = null, lookups = 0 where account = $1 and kind = $2 and natural_key = $3 and epoch = $4", intent, now).await
+    /// Records that it is about to be sent once more, after look-ups in vain, and takes it for another `lease`. Tells
+    /// whether it still is this holder's: the look-up may have taken longer than the lease, and somebody else may send.
+    pub async fn intent_sent_again(&self, intent: &Intent, lease: Duration) -> Result<bool, StoreError> {
+        let done = sqlx::query("update intents set sent_at = $5, unknown_at = null, lookups = 0, lease_until = $6 where account = $1 and kind = $2 and natural_key = $3 and epoch = $4 and result_id is null")
+            .bind(&intent.account)
+            .bind(&intent.kind)
+            .bind(&intent.natural_key)
+            .bind(intent.epoch)
+            .bind(self.clock.now())
+            .bind(self.clock.after(lease))
+            .execute(&self.write)
+            .await?;
+        Ok(done.rows_affected() > 0)
     }
 
     /// Records that the outcome is unknown, and lets go.

@@ -50,24 +50,28 @@ pub struct JobRow {
 /// What runs beside what: a long replay holds up no reconcile, and many reconciles hold up no replay.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Lane {
-    /// import, reconcile, plan: one of a connection at a time.
+    /// import, reconcile, plan of an Abaha site: one of a connection at a time.
     Walks,
+    /// All that is done with a web, which holds no catalogue in memory: one of a connection at a time.
+    Webs,
     /// replay.
     Replays,
 }
 
 impl Lane {
-    /// Both.
-    pub const ALL: [Self; 2] = [Self::Walks, Self::Replays];
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Walks, Self::Webs, Self::Replays];
 
     /// Which job may be taken, as SQL over `j`; `$3` is now.
-    fn may_be_taken(self) -> &'static str {
-        match self {
-            Self::Walks => {
-                "j.kind <> 'replay' and not exists (select 1 from jobs o where o.connection = j.connection and o.kind <> 'replay' and o.id <> j.id and o.finished_at is null and o.lease_until >= $3)"
-            }
-            Self::Replays => "j.kind = 'replay'",
-        }
+    fn may_be_taken(self) -> String {
+        let of_a_web = match self {
+            Self::Replays => return "j.kind = 'replay'".to_owned(),
+            Self::Walks => "not exists",
+            Self::Webs => "exists",
+        };
+        format!(
+            "j.kind <> 'replay' and {of_a_web} (select 1 from connections c where c.name = j.connection and c.channel = 'web') and not exists (select 1 from jobs o where o.connection = j.connection and o.kind <> 'replay' and o.id <> j.id and o.finished_at is null and o.lease_until >= $3)"
+        )
     }
 }
 
@@ -169,6 +173,20 @@ impl Store {
         Ok(kept.is_some_and(|(stop,)| stop == 0))
     }
 
+    /// Renews a job's lease between two calls of [`Store::keep_job`]. `false`: somebody wants it stopped, or took it
+    /// over.
+    pub async fn hold_job(&self, id: &str, owner: &str, lease: Duration) -> Result<bool, StoreError> {
+        let held: Option<(i64,)> = sqlx::query_as(
+            "update jobs set lease_until = $3 where id = $1 and owner = $2 and finished_at is null returning stop_wanted",
+        )
+        .bind(id)
+        .bind(owner)
+        .bind(self.clock.after(lease))
+        .fetch_optional(&self.write)
+        .await?;
+        Ok(held.is_some_and(|(stop,)| stop == 0))
+    }
+
     /// Ends a job that `owner` holds. `false`: somebody else took it over, and nothing was changed.
     pub async fn finish_job(
         &self,
@@ -246,12 +264,61 @@ impl Store {
         Ok(sqlx::query_as(sqlx::AssertSqlSafe(sql)).bind(id).fetch_optional(&self.read).await?)
     }
 
-    /// The newest finished job of a kind and connection.
+    /// The newest job of a kind and connection that was done.
     pub async fn last_job(&self, kind: &str, connection: &str) -> Result<Option<Job>, StoreError> {
         let sql = format!(
             "select {COLUMNS} from jobs where kind = $1 and connection = $2 and state = 'done' order by created_at desc limit 1"
         );
         Ok(sqlx::query_as(sqlx::AssertSqlSafe(sql)).bind(kind).bind(connection).fetch_optional(&self.read).await?)
+    }
+
+    /// When the newest job of a kind and connection ended, whether done, failed or stopped.
+    pub async fn last_ended(&self, kind: &str, connection: &str) -> Result<Option<Millis>, StoreError> {
+        // One look into an index for each way to end.
+        let newest = ["done", "failed", "stopped"].map(|state| {
+            format!("(select id from jobs where kind = $1 and connection = $2 and state = '{state}' order by created_at desc limit 1)")
+        });
+        let sql = format!(
+            "select finished_at from jobs where id in ({}) and finished_at is not null order by finished_at desc limit 1",
+            newest.join(", ")
+        );
+        let ended: Option<(Millis,)> =
+            sqlx::query_as(sqlx::AssertSqlSafe(sql)).bind(kind).bind(connection).fetch_optional(&self.read).await?;
+        Ok(ended.map(|(at,)| at))
+    }
+
+    /// Deletes jobs that ended before a moment with their rows, at most `limit` of both together; tells how many. The
+    /// newest of a kind and connection that was done stays: the next one begins from it.
+    pub async fn prune_jobs(&self, before: Millis, limit: i64) -> Result<u64, StoreError> {
+        let old: Vec<(String,)> = sqlx::query_as(
+            "select j.id from jobs j where j.created_at < $1 and j.finished_at < $1 and (j.state <> 'done' or exists (select 1 from jobs n where n.kind = j.kind and n.connection = j.connection and n.state = 'done' and n.created_at > j.created_at)) order by j.created_at limit $2",
+        )
+        .bind(before)
+        .bind(limit)
+        .fetch_all(&self.read)
+        .await?;
+        let most = limit.unsigned_abs();
+        let mut deleted = 0;
+        for (id,) in old {
+            // Its rows first, so that a job that is cut off in the middle is found again.
+            let rows = sqlx::query(
+                "delete from job_rows where job = $1 and row_no in (select row_no from job_rows where job = $1 order by row_no limit $2)",
+            )
+            .bind(&id)
+            .bind(i64::try_from(most - deleted).unwrap_or(limit))
+            .execute(&self.write)
+            .await?;
+            deleted += rows.rows_affected();
+            if deleted >= most {
+                break;
+            }
+            deleted +=
+                sqlx::query("delete from jobs where id = $1").bind(&id).execute(&self.write).await?.rows_affected();
+            if deleted >= most {
+                break;
+            }
+        }
+        Ok(deleted)
     }
 
     /// Adds rows to a job's report; `first` is the number of the first.

@@ -10,6 +10,8 @@ use crate::domain::clock::Millis;
 
 /// How long a member that is gone stays listed in the table.
 const GONE_AFTER: Duration = Duration::from_hours(1);
+/// No lease and no sign of life of a clock that goes right reaches so far ahead: one that does counts as ended.
+pub const BEYOND_BELIEF: Duration = Duration::from_hours(1);
 
 /// A process that is alive.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, sqlx::FromRow)]
@@ -69,21 +71,24 @@ impl Store {
         if all.iter().any(|member| member.seen_until < long_ago) {
             sqlx::query("delete from members where seen_until < $1").bind(long_ago).execute(&self.write).await?;
         }
-        Ok(all.into_iter().filter(|member| member.role == role && member.seen_until > now).collect())
+        let alive = now..now + crate::domain::clock::millis(BEYOND_BELIEF);
+        Ok(all.into_iter().filter(|member| member.role == role && alive.contains(&(member.seen_until - 1))).collect())
     }
 
-    /// Takes a lease that is free, has ended, or is this owner's already. Tells whether it is this owner's now.
+    /// Takes a lease that is free, has ended, or is this owner's already. Tells whether it is this owner's now. One
+    /// that ends beyond belief was written by a clock that went wrong: it counts as ended.
     pub async fn take_lease(&self, name: &str, owner: &str, for_: Duration) -> Result<bool, StoreError> {
         let done = sqlx::query(
             "insert into leases (name, owner, epoch, lease_until) values ($1, $2, 1, $3)
              on conflict (name) do update set lease_until = excluded.lease_until, owner = excluded.owner,
                epoch = case when leases.owner = excluded.owner then leases.epoch else leases.epoch + 1 end
-             where leases.owner = excluded.owner or leases.lease_until <= $4",
+             where leases.owner = excluded.owner or leases.lease_until <= $4 or leases.lease_until > $5",
         )
         .bind(name)
         .bind(owner)
         .bind(self.clock.after(for_))
         .bind(self.clock.now())
+        .bind(self.clock.after(BEYOND_BELIEF))
         .execute(&self.write)
         .await?;
         Ok(done.rows_affected() > 0)

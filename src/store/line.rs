@@ -6,9 +6,11 @@
 //! - The driver hands out the first row of a writing statement before the server has committed it: so every statement
 //!   is read to its end before its result is believed.
 //! - The query builder writes placeholders that `PostgreSQL` does not know: they are numbered.
+//! - A backlog of one kind of work fills every connection: so some are kept free of what said that it can wait.
 //! - `PostgreSQL` keeps no NUL in a text; what others send may hold one. It is replaced, on both engines alike.
 
 use std::ops::{Deref, DerefMut};
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures::future::BoxFuture;
@@ -20,22 +22,39 @@ use sqlx::{
     SqlSafeStr as _, SqlStr, Value as _,
 };
 use tokio::runtime::Handle;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 /// How long a connection may take on its way back to the pool.
 const BACK_WITHIN: Duration = Duration::from_secs(5);
 
 type Step = Either<AnyQueryResult, AnyRow>;
 
+tokio::task_local! {
+    /// Set where the work at hand lets other work go first.
+    static CAN_WAIT: ();
+}
+
+/// Does work that lets other work have the database first: however much of it there is, it never takes every connection.
+pub async fn letting_others_first<T>(work: impl Future<Output = T>) -> T {
+    CAN_WAIT.scope((), work).await
+}
+
 /// A pool of connections with a patience.
 #[derive(Clone, Debug)]
 pub(super) struct Line {
     pool: AnyPool,
     patience: Duration,
+    /// The places of what can wait.
+    places: Arc<Semaphore>,
 }
 
 impl Line {
+    /// Half of the connections are not for what can wait; where there is only one, it has that for one statement or
+    /// transaction at a time, and all others come before its next.
     pub(super) fn new(pool: AnyPool, patience: Duration) -> Self {
-        Self { pool, patience }
+        let all = usize::try_from(pool.options().get_max_connections()).unwrap_or(1);
+        let places = Arc::new(Semaphore::new((all / 2).max(1)));
+        Self { pool, patience, places }
     }
 
     pub(super) fn pool(&self) -> &AnyPool {
@@ -52,7 +71,11 @@ impl Line {
 
     /// The pool has a time-out of its own for this.
     async fn lend(&self) -> Result<Lent, Error> {
-        Ok(Lent { connection: Some(self.pool.acquire().await?), in_transaction: false })
+        let place = match CAN_WAIT.try_with(|()| ()) {
+            Ok(()) => Some(Arc::clone(&self.places).acquire_owned().await.map_err(|_| Error::PoolClosed)?),
+            Err(_) => None,
+        };
+        Ok(Lent { connection: Some(self.pool.acquire().await?), in_transaction: false, place })
     }
 }
 
@@ -189,6 +212,8 @@ impl<'c> Executor<'c> for &'c mut Held {
 struct Lent {
     connection: Option<PoolConnection<Any>>,
     in_transaction: bool,
+    /// Kept until the connection is back.
+    place: Option<OwnedSemaphorePermit>,
 }
 
 impl Lent {
@@ -201,7 +226,9 @@ impl Drop for Lent {
     fn drop(&mut self) {
         let (Some(mut connection), Ok(runtime)) = (self.connection.take(), Handle::try_current()) else { return };
         let in_transaction = self.in_transaction;
+        let place = self.place.take();
         runtime.spawn(async move {
+            let _until_it_is_back = place;
             let back = async {
                 if in_transaction {
                     connection.execute("rollback").await?;

@@ -4,6 +4,7 @@ use std::fmt;
 
 use serde::Serialize;
 
+use super::variants::is_followed;
 use super::{Store, StoreError, Tx};
 use crate::domain::clock::Millis;
 use crate::domain::event::words;
@@ -45,6 +46,8 @@ pub struct Link {
     pub channel_id: String,
     /// A variant's product.
     pub sapo_parent: Option<String>,
+    /// A web variant's product; only links of webs have it.
+    pub channel_parent: Option<String>,
     /// SKU, phone (E.164), order code or category name.
     pub natural_key: String,
     /// [`LinkState`] as a word.
@@ -78,6 +81,7 @@ impl Link {
             sapo_id: sapo_id.to_owned(),
             channel_id: channel_id.to_owned(),
             sapo_parent: None,
+            channel_parent: None,
             natural_key: natural_key.to_owned(),
             state: LinkState::Linked.as_str().to_owned(),
             code: None,
@@ -133,12 +137,12 @@ pub struct LinkFilter {
     pub limit: i64,
 }
 
-const COLUMNS: &str = "connection, kind, sapo_id, channel_id, sapo_parent, natural_key, state, code, reason, pushed, sapo_state, channel_state, total, paid, created_at, updated_at";
+const COLUMNS: &str = "connection, kind, sapo_id, channel_id, sapo_parent, channel_parent, natural_key, state, code, reason, pushed, sapo_state, channel_state, total, paid, created_at, updated_at";
 
 macro_rules! select {
     ($rest:literal) => {
         sqlx::query_as::<_, Link>(concat!(
-            "select connection, kind, sapo_id, channel_id, sapo_parent, natural_key, state, code, reason, pushed, sapo_state, channel_state, total, paid, created_at, updated_at from links ",
+            "select connection, kind, sapo_id, channel_id, sapo_parent, channel_parent, natural_key, state, code, reason, pushed, sapo_state, channel_state, total, paid, created_at, updated_at from links ",
             $rest
         ))
     };
@@ -165,6 +169,21 @@ impl Store {
     ) -> Result<Option<Link>, StoreError> {
         let query = select!("where connection = $1 and kind = $2 and channel_id = $3");
         Ok(query.bind(connection).bind(kind.as_str()).bind(channel_id).fetch_optional(&self.read).await?)
+    }
+
+    /// The link of an object of Sapo as the transaction that is to write it finds it. Until that ends, nobody else
+    /// writes a link of this channel object, nor changes anything of this link.
+    pub async fn link_before(&self, tx: &mut Tx, link: &Link) -> Result<Option<Link>, StoreError> {
+        self.serialise(tx, &format!("link:{}:{}:{}", link.connection, link.kind, link.channel_id)).await?;
+        // Holds the row: what another one wrote of it is seen, and what another one writes comes after.
+        sqlx::query("update links set updated_at = updated_at where connection = $1 and kind = $2 and sapo_id = $3")
+            .bind(&link.connection)
+            .bind(&link.kind)
+            .bind(&link.sapo_id)
+            .execute(&mut **tx)
+            .await?;
+        let query = select!("where connection = $1 and kind = $2 and sapo_id = $3");
+        Ok(query.bind(&link.connection).bind(&link.kind).bind(&link.sapo_id).fetch_optional(&mut **tx).await?)
     }
 
     /// The links with a natural key.
@@ -195,7 +214,12 @@ impl Store {
     ///
     /// A channel object that is linked to another Sapo object already is refused. What
     /// is known of an order's states and total is not forgotten by a writer that does not know it (our own echo).
+    ///
+    /// A link of a web's variant brings its rows in `variants` along; one that was cut since it was read stays cut.
     pub async fn put_link(&self, tx: &mut Tx, link: &Link) -> Result<(), StoreError> {
+        if is_followed(link) {
+            return self.put_followed(tx, link).await;
+        }
         let now = self.clock.now();
         self.serialise(tx, &format!("link:{}:{}:{}", link.connection, link.kind, link.channel_id)).await?;
         sqlx::query("delete from links where connection = $1 and kind = $2 and channel_id = $3 and sapo_id <> $4 and kind = 'product' and code = 'deleted'")
@@ -206,10 +230,10 @@ impl Store {
             .execute(&mut **tx)
             .await?;
         sqlx::query(
-            "insert into links (connection, kind, sapo_id, channel_id, sapo_parent, natural_key, state, code, reason, pushed, sapo_state, channel_state, total, paid, created_at, updated_at)
-             values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $15)
+            "insert into links (connection, kind, sapo_id, channel_id, sapo_parent, channel_parent, natural_key, state, code, reason, pushed, sapo_state, channel_state, total, paid, created_at, updated_at)
+             values ($1, $2, $3, $4, $5, $16, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $15)
              on conflict (connection, kind, sapo_id) do update set channel_id = excluded.channel_id, sapo_parent = excluded.sapo_parent,
-               natural_key = excluded.natural_key, state = excluded.state, code = excluded.code, reason = excluded.reason, pushed = excluded.pushed,
+               channel_parent = excluded.channel_parent, natural_key = excluded.natural_key, state = excluded.state, code = excluded.code, reason = excluded.reason, pushed = excluded.pushed,
                sapo_state = coalesce(excluded.sapo_state, links.sapo_state), channel_state = coalesce(excluded.channel_state, links.channel_state),
                total = coalesce(excluded.total, links.total),
                paid = case when excluded.paid > links.paid then excluded.paid else links.paid end, updated_at = excluded.updated_at",
@@ -229,6 +253,7 @@ impl Store {
         .bind(&link.total)
         .bind(link.paid)
         .bind(now)
+        .bind(&link.channel_parent)
         .execute(&mut **tx)
         .await?;
         Ok(())
@@ -270,7 +295,24 @@ impl Store {
     }
 
     /// Puts a link in error, or in good order again with `None`.
+    ///
+    /// A link of a web's variant brings its rows in `variants` along, and stays as it is where it was cut or moved
+    /// since it was read, or where its POS variant was deleted.
     pub async fn set_link_error(&self, link: &Link, error: Option<(&str, &str)>) -> Result<(), StoreError> {
+        if is_followed(link) {
+            let mut link = self
+                .link_by_sapo(&link.connection, LinkKind::Product, &link.sapo_id)
+                .await?
+                .filter(|now| now.channel_id == link.channel_id);
+            let Some(link) = &mut link else { return Ok(()) };
+            match error {
+                Some((code, reason)) => link.fail(code, reason),
+                None => link.mend(),
+            }
+            let mut tx = self.begin().await?;
+            self.put_followed(&mut tx, link).await?;
+            return Ok(tx.commit().await?);
+        }
         let state = if error.is_some() { LinkState::Error } else { LinkState::Linked };
         sqlx::query("update links set state = $4, code = $5, reason = $6, updated_at = $7 where connection = $1 and kind = $2 and sapo_id = $3")
             .bind(&link.connection)

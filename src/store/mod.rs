@@ -11,11 +11,13 @@ pub mod accounts;
 mod address;
 pub mod audit;
 pub mod cache;
+pub mod channel_orders;
 pub mod cipher;
 pub mod connections;
 pub mod counts;
 pub mod dead_letters;
 mod error;
+pub mod grants;
 pub mod intents;
 pub mod jobs;
 pub mod leases;
@@ -23,8 +25,12 @@ pub mod ledger;
 mod line;
 pub mod links;
 pub mod objects;
+pub mod pairs;
 pub mod parked;
+pub mod pushes;
+pub mod reservations;
 mod schema;
+pub mod variants;
 
 use sha2::Digest as _;
 
@@ -34,7 +40,7 @@ use crate::domain::event::ObjectKey;
 pub use address::Engine;
 pub use cipher::Cipher;
 pub use error::StoreError;
-pub use line::{Held, Tx};
+pub use line::{Held, Tx, letting_others_first};
 
 use address::Address;
 use line::Line;

@@ -261,6 +261,44 @@ impl Store {
         Ok(done.rows_affected())
     }
 
+    /// [`Store::bring_forward`] for many causes at once.
+    pub async fn bring_forward_all(&self, connection: &str, cause_keys: &[String]) -> Result<u64, StoreError> {
+        let mut woken = 0;
+        let waits: Option<(i64,)> =
+            sqlx::query_as("select 1 from parked where connection = $1 and cause_key is not null limit 1")
+                .bind(connection)
+                .fetch_optional(&self.read)
+                .await?;
+        if waits.is_none() {
+            return Ok(0);
+        }
+        for keys in cause_keys.chunks(400) {
+            let now = self.clock.now();
+            let mut sql = sqlx::QueryBuilder::<sqlx::Any>::new("update parked set due_at = ");
+            sql.push_bind(now).push(", generation = generation + 1 where connection = ").push_bind(connection);
+            sql.push(" and due_at > ").push_bind(now).push(" and cause_key in (");
+            let mut list = sql.separated(", ");
+            for key in keys {
+                list.push_bind(key.as_str());
+            }
+            sql.push(")");
+            woken += sql.build().execute(&self.write).await?.rows_affected();
+        }
+        Ok(woken)
+    }
+
+    /// What the rows of a connection wait for of which it is not known what they mean.
+    pub async fn ambiguous_causes(&self, connection: &str) -> Result<Vec<String>, StoreError> {
+        // Found by their cause, for they are few, while a connection may have any number of rows.
+        let keys: Vec<(String,)> = sqlx::query_as(
+            "select distinct cause_key from parked where cause = 'ambiguous' and connection || '' = $1 and cause_key is not null",
+        )
+        .bind(connection)
+        .fetch_all(&self.read)
+        .await?;
+        Ok(keys.into_iter().map(|(key,)| key).collect())
+    }
+
     /// Makes rows due now: all of a connection, those of a cause, or one object's. Returns how many.
     pub async fn release_now(
         &self,
@@ -343,13 +381,23 @@ fn due(row: DueRow) -> Result<Due, StoreError> {
 }
 
 /// The newer of two states of one object. Where they cannot be ordered the later arrival stays, to be read anew;
-/// a deletion is kept as a tombstone until a read says otherwise.
+/// a deletion is kept as a tombstone until a read says otherwise. What was asked for by hand stays asked for.
 fn newest(known: Event, mut arriving: Event) -> Event {
     arriving.parked_since = known.parked_since.or(arriving.parked_since);
-    arriving.force |= known.force;
     if known.id == arriving.id {
+        arriving.force |= known.force;
         return arriving;
     }
+    let by_hand = known.is_by_hand() || arriving.is_by_hand();
+    arriving.force |= known.force;
+    let mut newest = newer(known, arriving);
+    if by_hand {
+        newest.take_on_wish();
+    }
+    newest
+}
+
+fn newer(known: Event, mut arriving: Event) -> Event {
     if known.shape == Shape::Gone || arriving.shape == Shape::Gone {
         let mut gone = if arriving.shape == Shape::Gone { arriving } else { known };
         gone.read = true;
@@ -374,7 +422,7 @@ fn newest(known: Event, mut arriving: Event) -> Event {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::event::System;
+    use crate::domain::event::{BY_HAND, System};
 
     fn event(version: Option<Millis>, shape: Shape) -> Event {
         let key =
@@ -396,5 +444,19 @@ mod tests {
         assert!(newest(unsure, event(Some(2), Shape::Whole)).read);
         assert!(newest(new.clone(), event(None, Shape::Partial)).read);
         assert_eq!(newest(event(Some(1), Shape::Gone), new).shape, Shape::Gone);
+    }
+
+    #[test]
+    fn a_wish_made_by_hand_outlives_what_joins_it() {
+        let mut wish = event(None, Shape::Id);
+        wish.force = true;
+        BY_HAND.clone_into(&mut wish.topic);
+        let told = event(Some(1), Shape::Whole);
+        for joined in [newest(wish.clone(), told.clone()), newest(told.clone(), wish.clone())] {
+            assert!(joined.is_by_hand() && joined.must_be_read(), "{joined:?}");
+        }
+        assert!(!newest(wish.clone(), wish).read, "parked again, it asks for no more than before");
+        let forced = Event { force: true, ..told.clone() };
+        assert!(!newest(forced, told).is_by_hand());
     }
 }

@@ -1,5 +1,6 @@
 //! What a walk finds: both real sides of one object compared, never our own memory of what was pushed.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 
 use serde::{Deserialize, Serialize};
@@ -64,20 +65,21 @@ pub struct Finding {
     /// SKU, order code or id.
     pub object: String,
     /// A stable word.
-    pub code: &'static str,
+    pub code: Cow<'static, str>,
     /// For people.
     pub reason: String,
 }
 
 impl Finding {
-    fn new(
+    /// Makes a finding.
+    pub fn new(
         action: Action,
         kind: &'static str,
         object: impl Into<String>,
-        code: &'static str,
+        code: impl Into<Cow<'static, str>>,
         reason: impl Into<String>,
     ) -> Self {
-        Self { action, kind, object: object.into(), code, reason: reason.into() }
+        Self { action, kind, object: object.into(), code: code.into(), reason: reason.into() }
     }
 
     /// Its row in the job's report.
@@ -86,7 +88,7 @@ impl Finding {
             kind: self.kind.to_owned(),
             object_id: self.object.clone(),
             action: self.action.as_str().to_owned(),
-            code: self.code.to_owned(),
+            code: self.code.clone().into_owned(),
             reason: self.reason.clone(),
         }
     }
@@ -159,7 +161,7 @@ pub fn products(
     let mut compared = Vec::with_capacity(pos.variants.len());
     for variant in &pos.variants {
         let planned = product::listing(pos, variant, category.clone(), branch, settings);
-        let found = |action, code, reason: String| Compared {
+        let found = |action, code: &'static str, reason: String| Compared {
             finding: Finding::new(action, "product", variant.sku.clone(), code, reason),
             join: None,
         };
@@ -250,7 +252,7 @@ pub enum CustomerLink {
 
 /// Compares a customer: it needs a usable phone, and a link.
 pub fn customer(phone: Option<&str>, id: &str, link: CustomerLink) -> Finding {
-    let found = |action, code, reason: String| Finding::new(action, "customer", id, code, reason);
+    let found = |action, code: &'static str, reason: String| Finding::new(action, "customer", id, code, reason);
     match (link, Phone::parse(phone.unwrap_or_default())) {
         (CustomerLink::Itself, _) => found(Action::Equal, "equal", String::new()),
         (_, Err(why)) => found(Action::Skip, "no_phone", format!("{} / {}", why.reason_vi(), why.reason())),
@@ -279,7 +281,8 @@ pub struct Beside {
 /// Compares a Sapo order with the channel's.
 pub fn pos_order(connection: &Connection, pos: &PosOrder, linked: bool, beside: Option<&Beside>) -> Finding {
     let settings = &connection.settings;
-    let found = |action, code, reason: String| Finding::new(action, "order", pos.code.clone(), code, reason);
+    let found =
+        |action, code: &'static str, reason: String| Finding::new(action, "order", pos.code.clone(), code, reason);
     let stage = PosStage::of(pos);
     if linked {
         let Some(beside) = beside else {
@@ -324,7 +327,7 @@ pub fn channel_order(
 ) -> Finding {
     let settings = &connection.settings;
     let name = there.code.clone().unwrap_or_else(|| there.id.clone());
-    let found = |action, code, reason: String| Finding::new(action, "order", name.clone(), code, reason);
+    let found = |action, code: &'static str, reason: String| Finding::new(action, "order", name.clone(), code, reason);
     let stage = ChannelStage::of(there, settings.returned_code);
     if let Some(link) = link {
         let known = link.sapo_state.as_deref().and_then(PosStage::from_word);
@@ -356,7 +359,8 @@ pub fn channel_order(
     }
 }
 
-fn before_start(connection: &Connection, created_at: Option<Millis>) -> Option<String> {
+/// Why an order is too old to be made on the other side, where it is.
+pub fn before_start(connection: &Connection, created_at: Option<Millis>) -> Option<String> {
     (created_at? < connection.start_line())
         .then(|| "made before the connection was activated (orders_from moves that line)".to_owned())
 }

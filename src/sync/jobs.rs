@@ -1,35 +1,46 @@
 //! Runs stored jobs: whoever holds the lease walks, waits for the events it made, and reports.
 //!
-//! Several run side by side, walks in one lane and replays in another, so that neither waits behind the other.
+//! Several run side by side, walks, webs and replays each in a lane of their own, so that none waits behind the others.
+//! A job that has walked and only waits for its events leaves its place to the next.
 
-use std::collections::HashMap;
+use std::collections::HashSet;
 use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures::FutureExt as _;
 use serde::{Deserialize, Serialize};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use super::replay::many;
-use super::walk::{Found, LEASE, Mode, Walk, WalkError, since, walk_event};
+use super::walk::{Found, LEASE, Mode, Pace, Position, Walk, WalkError, since, walk_event};
+use super::web::{links, preflight, walk as web};
 use crate::domain::clock::{Millis, millis};
 use crate::domain::connection::State;
+use crate::domain::event::System;
 use crate::store::StoreError;
 use crate::store::jobs::{Job, Lane};
 use crate::work::context::Context;
 
 /// How often a job is looked for, and a running one's events are counted.
 const TICK: Duration = Duration::from_millis(500);
+/// The same for a job of which nothing moves: a shop may be throttled for hours, and many jobs may wait.
+const SLOW_TICK: Duration = Duration::from_secs(3);
 /// Who the audit log says ended a job.
 const ACTOR: &str = "sapo-sync";
 
-/// How many jobs of a lane run at once. A walk holds a catalogue in memory; a replay holds nothing.
+/// How many jobs of a lane run at once. A walk over an Abaha site holds a catalogue in memory, one over a web a page.
 fn room(lane: Lane) -> usize {
     match lane {
         Lane::Walks | Lane::Replays => 2,
+        Lane::Webs => 16,
     }
 }
+
+/// A job's place in its lane.
+type Place = OwnedSemaphorePermit;
 
 /// How a job's events ended.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -65,14 +76,15 @@ impl Summary {
 pub async fn run(context: Context, stop: CancellationToken) {
     let mut tick = tokio::time::interval(TICK);
     let mut tasks: JoinSet<String> = JoinSet::new();
-    let mut running: HashMap<String, Lane> = HashMap::new();
+    let mut running: HashSet<String> = HashSet::new();
+    let lanes = Lane::ALL.map(|lane| (lane, Arc::new(Semaphore::new(room(lane)))));
     while stop.run_until_cancelled(tick.tick()).await.is_some() {
         while let Some(ended) = tasks.try_join_next() {
             forget(&mut running, ended);
         }
-        for lane in Lane::ALL {
-            while running.values().filter(|other| **other == lane).count() < room(lane) {
-                let job = match context.store.take_job(&context.owner, LEASE, lane).await {
+        for (lane, places) in &lanes {
+            while let Ok(place) = places.clone().try_acquire_owned() {
+                let job = match context.store.take_job(&context.owner, LEASE, *lane).await {
                     Ok(Some(job)) => job,
                     Ok(None) => break,
                     Err(error) => {
@@ -81,8 +93,8 @@ pub async fn run(context: Context, stop: CancellationToken) {
                     }
                 };
                 // Its lease ran out while this process could not renew it, and is renewed by this.
-                if running.insert(job.id.clone(), lane).is_none() {
-                    tasks.spawn(run_guarded(context.clone(), job, stop.clone()));
+                if running.insert(job.id.clone()) {
+                    tasks.spawn(run_guarded(context.clone(), job, place, stop.clone()));
                 }
             }
         }
@@ -90,7 +102,7 @@ pub async fn run(context: Context, stop: CancellationToken) {
     while tasks.join_next().await.is_some() {}
 }
 
-fn forget(running: &mut HashMap<String, Lane>, ended: Result<String, tokio::task::JoinError>) {
+fn forget(running: &mut HashSet<String>, ended: Result<String, tokio::task::JoinError>) {
     match ended {
         Ok(id) => {
             running.remove(&id);
@@ -101,8 +113,8 @@ fn forget(running: &mut HashMap<String, Lane>, ended: Result<String, tokio::task
 }
 
 /// Runs one job and tells its id; a panic ends the job, and neither the others nor the process.
-async fn run_guarded(context: Context, job: Job, stop: CancellationToken) -> String {
-    let ended = if let Ok(ended) = AssertUnwindSafe(run_one(&context, &job, &stop)).catch_unwind().await {
+async fn run_guarded(context: Context, job: Job, place: Place, stop: CancellationToken) -> String {
+    let ended = if let Ok(ended) = AssertUnwindSafe(run_one(&context, &job, place, &stop)).catch_unwind().await {
         ended
     } else {
         tracing::error!(job = %job.id, kind = %job.kind, "a job panicked; that is a defect, please report it");
@@ -114,8 +126,8 @@ async fn run_guarded(context: Context, job: Job, stop: CancellationToken) -> Str
     job.id
 }
 
-/// Stores a reconcile job for every active connection whose last one began longer ago than the period: at once after
-/// a longer stop, for Abaha sends a webhook three times at most.
+/// Stores a reconcile job for every active connection whose last one ended longer ago than the period, however it
+/// ended: at once after a longer stop, for Abaha sends a webhook three times at most.
 pub async fn reconcile_every(context: Context, every: Duration, stop: CancellationToken) {
     let mut tick = tokio::time::interval(every.min(Duration::from_secs(30)));
     while stop.run_until_cancelled(tick.tick()).await.is_some() {
@@ -137,18 +149,25 @@ async fn reconcile_when_due(
     activated_at: Millis,
     every: Duration,
 ) -> Result<(), StoreError> {
-    let last = context.store.last_job("reconcile", name).await?.map_or(activated_at, |job| job.created_at);
-    if context.clock.now() - last >= millis(every) {
+    let ended = context.store.last_ended("reconcile", name).await?;
+    if is_due(ended, activated_at, context.clock.now(), every) {
         context.store.add_job("reconcile", name, "{}").await?;
     }
     Ok(())
 }
 
+/// One that failed or was stopped by hand counts like any other: begun again at once, it would do so for ever.
+fn is_due(ended: Option<Millis>, activated_at: Millis, now: Millis, every: Duration) -> bool {
+    now - ended.unwrap_or(activated_at) >= millis(every)
+}
+
 /// Runs one job that is held.
-pub async fn run_one(context: &Context, job: &Job, stop: &CancellationToken) -> Result<(), StoreError> {
+async fn run_one(context: &Context, job: &Job, place: Place, stop: &CancellationToken) -> Result<(), StoreError> {
     let ended = match job.kind.as_str() {
         many::KIND => many::run(context, job, stop).await,
-        _ => walk_and_wait(context, job, stop).await,
+        links::KIND => links::run(context, job, stop).await,
+        preflight::KIND => preflight::run(context, job, stop).await,
+        _ => walk_and_wait(context, job, place, stop).await,
     };
     match ended {
         Ok(summary) => {
@@ -195,7 +214,12 @@ async fn end(
     Ok(tx.commit().await?)
 }
 
-async fn walk_and_wait(context: &Context, job: &Job, stop: &CancellationToken) -> Result<Summary, WalkError> {
+async fn walk_and_wait(
+    context: &Context,
+    job: &Job,
+    place: Place,
+    stop: &CancellationToken,
+) -> Result<Summary, WalkError> {
     let mode = Mode::from_word(&job.kind)
         .ok_or_else(|| WalkError::Setup(format!("this version knows no job {:?}", job.kind)))?;
     context.snapshot.refresh().await?;
@@ -207,16 +231,22 @@ async fn walk_and_wait(context: &Context, job: &Job, stop: &CancellationToken) -
         .cloned()
         .ok_or_else(|| WalkError::Setup(format!("there is no connection {:?}", job.connection)))?;
     if account.connection.state != State::Active && mode != Mode::Plan {
-        return Err(WalkError::Setup(format!(
-            "connection {} is {}; resume it first",
-            job.connection, account.connection.state
-        )));
+        let state = account.connection.state;
+        let reason = account.state_reason.as_deref().filter(|_| state != State::Paused);
+        let reason = reason.unwrap_or("`sapo-sync connect resume` goes on");
+        return Err(WalkError::Setup(format!("connection {} is {state}: {reason}", job.connection)));
     }
     let last = context.store.last_job("reconcile", &job.connection).await?;
     let event = walk_event(&account.connection, &job.id, context.clock.now());
-    let walk = Walk::new(context, job, mode, &event, account, stop.clone(), since(mode, last.as_ref()))?;
-    let (found, position) = walk.walk().await?;
-    wait_for_events(context, job, &found, position.published, stop).await?;
+    let channel = account.connection.channel;
+    let pace = Pace::new(context, job, mode, &event, account, stop.clone(), since(mode, last.as_ref()))?;
+    let (found, position) = match channel {
+        System::Web => web::walk(pace).await?,
+        System::Abaha | System::Omni => Walk::new(pace).walk().await?,
+    };
+    // What is waited for may take hours, where a shop is throttled or fails: nothing of that is work of a lane.
+    drop(place);
+    wait_for_events(context, job, &found, &position, stop).await?;
     summary(context, &job.id, found).await.map_err(Into::into)
 }
 
@@ -225,15 +255,12 @@ async fn wait_for_events(
     context: &Context,
     job: &Job,
     found: &Found,
-    published: i64,
+    position: &Position,
     stop: &CancellationToken,
 ) -> Result<(), WalkError> {
-    let position = serde_json::to_string(&super::walk::Position {
-        stage: super::walk::STAGES.len(),
-        published,
-        ..Default::default()
-    })
-    .unwrap_or_default();
+    let published = position.published;
+    let position = serde_json::to_string(position).unwrap_or_default();
+    let (mut before, mut wait) = (None, TICK);
     loop {
         let codes = context.store.job_codes(&job.id).await?;
         let settled: i64 = codes.iter().map(|row| row.2).sum();
@@ -249,7 +276,9 @@ async fn wait_for_events(
         if stop.is_cancelled() || !context.store.keep_job(&job.id, &context.owner, LEASE, &position, &text).await? {
             return Err(WalkError::Stopped);
         }
-        tokio::time::sleep(TICK).await;
+        wait = if before == Some(settled) { SLOW_TICK.min(wait * 2) } else { TICK };
+        before = Some(settled);
+        stop.run_until_cancelled(tokio::time::sleep(wait)).await;
     }
 }
 
@@ -272,4 +301,18 @@ async fn summary(context: &Context, job: &str, found: Found) -> Result<Summary, 
         dead: of("dead"),
         codes: context.store.job_codes(job).await?,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_reconcile_is_due_a_period_after_the_last_one_ended_or_the_connection_began() {
+        let every = Duration::from_mins(1);
+        assert!(!is_due(None, 1_000, 60_999, every));
+        assert!(is_due(None, 1_000, 61_000, every));
+        assert!(!is_due(Some(50_000), 1_000, 109_999, every));
+        assert!(is_due(Some(50_000), 1_000, 110_000, every));
+    }
 }

@@ -6,3 +6,4 @@ pub mod connect;
 pub mod jobs;
 pub mod replay;
 pub mod walk;
+pub mod web;

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 
 use super::context::{Halt, LEASE, Run};
 use super::create::{self, Created, Creation};
+use crate::destination::page::{Next, Pages};
 use crate::destination::{AbahaClient, CallError, OmniClient};
 use crate::domain::product::PosCategory;
 use crate::store::intents::{IntentKey, IntentKind, Taken};
@@ -28,7 +29,7 @@ pub async fn ensure_category(run: &Run<'_>, category: Option<&PosCategory>) -> R
         }
         return Ok(Some(id));
     }
-    let found = category_named(&run.abaha, name).await?;
+    let found = category_named(run.abaha()?, name).await?;
     link_category(run, category, found).await
 }
 
@@ -56,7 +57,7 @@ async fn rename_category(run: &Run<'_>, mut link: Link, name: &str) -> Result<()
         return Ok(());
     }
     if run.dry {
-        if let Err(CallError::DryRun { would }) = run.abaha.rename_category(&link.channel_id, name).await {
+        if let Err(CallError::DryRun { would }) = run.abaha()?.rename_category(&link.channel_id, name).await {
             run.step("planned", would);
         }
         return Ok(());
@@ -70,7 +71,7 @@ async fn rename_category(run: &Run<'_>, mut link: Link, name: &str) -> Result<()
     let (Taken::New(intent) | Taken::Again(intent)) = taken else { return Ok(()) };
     let renamed = match run.store().link_by_sapo(run.name(), LinkKind::Category, &link.sapo_id).await? {
         Some(now) if now.natural_key == name => Ok(()),
-        _ => match run.abaha.rename_category(&link.channel_id, name).await {
+        _ => match run.abaha()?.rename_category(&link.channel_id, name).await {
             Ok(()) => {
                 name.clone_into(&mut link.natural_key);
                 create::record_link(run, &mut link, None, &[]).await
@@ -95,8 +96,8 @@ async fn link_category(run: &Run<'_>, category: &PosCategory, found: Option<Stri
         (id, None)
     } else {
         let creation = Creation { key: &key, source_id: &category.id, fingerprint: None, refused: None };
-        let look_up = async { Ok(category_named(&run.abaha, name).await?) };
-        match create::once(run, &creation, look_up, run.abaha.create_category(name)).await {
+        let look_up = async { Ok(category_named(run.abaha()?, name).await?) };
+        match create::once(run, &creation, look_up, run.abaha()?.create_category(name)).await {
             Ok(Created::Now(id) | Created::Found(id) | Created::Before(id)) => (id, Some(&key)),
             Err(Halt::Call(CallError::DryRun { would })) => {
                 run.step("planned", would);
@@ -117,14 +118,14 @@ async fn link_category(run: &Run<'_>, category: &PosCategory, found: Option<Stri
 }
 
 async fn category_now(omni: &OmniClient, id: &str) -> Result<Option<PosCategory>, CallError> {
-    let mut page = 1;
+    let (mut page, mut pages) = (1, Pages::default());
     loop {
         let answer = omni.categories(page).await?;
-        let more = answer.more();
+        let next = pages.next(&answer);
         if let Some(found) = answer.into_values().find(|category| category.id == id) {
             return Ok(Some(found));
         }
-        if !more {
+        if next != Next::More {
             return Ok(None);
         }
         page += 1;
@@ -132,14 +133,14 @@ async fn category_now(omni: &OmniClient, id: &str) -> Result<Option<PosCategory>
 }
 
 async fn category_named(abaha: &AbahaClient, name: &str) -> Result<Option<String>, CallError> {
-    let mut page = 1;
+    let (mut page, mut pages) = (1, Pages::default());
     loop {
         let answer = abaha.categories(page).await?;
-        let more = answer.more();
+        let next = pages.next(&answer);
         if let Some(found) = answer.into_values().find(|there| there.name.trim() == name) {
             return Ok(Some(found.id));
         }
-        if !more {
+        if next != Next::More {
             return Ok(None);
         }
         page += 1;

@@ -4,11 +4,14 @@ use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use super::marks::Marks;
 use crate::broker::{Broker, BrokerError};
-use crate::destination::{AbahaClient, CallError, CallLog, Class, ClientError, Http, Limits, OmniClient};
+use crate::destination::{
+    AbahaClient, CallError, CallLog, Class, ClientError, Http, Limits, OmniClient, WebAccess, WebClient,
+};
 use crate::domain::clock::{Clock, Millis};
 use crate::domain::connection::Connection;
-use crate::domain::event::{Event, Kind};
+use crate::domain::event::{Event, Kind, System};
 use crate::domain::outcome::{Cause, Outcome};
 use crate::store::cache::SnapshotCache;
 use crate::store::connections::{ConnectionAccount, StoreAccount};
@@ -16,6 +19,10 @@ use crate::store::ledger::Step;
 use crate::store::objects::Settled;
 use crate::store::{Store, StoreError};
 
+/// The cause key of what waits for an access token that is accepted.
+pub const ACCESS: &str = "access";
+/// The cause key of what waits for other settings.
+pub const SETTINGS: &str = "settings";
 /// How long an intent is held; longer than any call's deadline.
 pub const LEASE: Duration = Duration::from_secs(45);
 
@@ -42,10 +49,14 @@ pub struct Context {
     pub recheck: Duration,
     /// This process, as the owner of leases.
     pub owner: String,
+    /// Where shops reach the receiver, where that was told.
+    pub public_url: Option<String>,
     /// The accounts that are seen to fail just now.
     pub failing: Failing,
-    /// The default branch of each store, and until when it is not asked for again.
+    /// Default branches and the like, and until when they are not asked for again.
     pub branches: Branches,
+    /// What carries our mark, as far as it was looked for.
+    pub marks: Marks,
 }
 
 impl Context {
@@ -55,7 +66,9 @@ impl Context {
     }
 }
 
-/// Default branches by store account, each with the moment when it is to be asked for again.
+/// What was found where nothing is chosen, each with the moment when it is to be asked for again: default branches by
+/// store account; the locations of webs; and what the settings name that is missing. And when a token that was not
+/// taken is to be tried again.
 pub type Branches = Arc<Mutex<HashMap<String, (u64, Millis)>>>;
 
 /// The accounts whose last call failed: a call that works opens them again.
@@ -106,13 +119,36 @@ pub struct Run<'a> {
     pub account: Arc<ConnectionAccount>,
     /// The store's API.
     pub omni: OmniClient,
-    /// The channel's API.
-    pub abaha: AbahaClient,
+    channel: Channel,
     /// Nothing is written on either side, nor here: a plan.
     pub dry: bool,
     /// Every call it makes.
     pub calls: CallLog,
     notes: Mutex<Notes>,
+}
+
+/// The channel's API.
+enum Channel {
+    Abaha(AbahaClient),
+    Web(WebClient),
+}
+
+impl Channel {
+    fn new(context: &Context, account: &ConnectionAccount) -> Result<Self, ClientError> {
+        let (http, site, base_url) = (&context.http, &account.connection.site, account.base_url.as_deref());
+        Ok(match account.connection.channel {
+            System::Web => Self::Web(WebClient::new(http, site, web_access(account), base_url)?),
+            System::Abaha | System::Omni => Self::Abaha(AbahaClient::new(http, site, account.token.clone(), base_url)?),
+        })
+    }
+}
+
+/// How a web's API is told who calls.
+pub fn web_access(account: &ConnectionAccount) -> WebAccess {
+    match &account.api_key {
+        Some(key) => WebAccess::Private { key: key.clone(), secret: account.token.clone() },
+        None => WebAccess::Token(account.token.clone()),
+    }
 }
 
 #[derive(Default)]
@@ -130,14 +166,14 @@ pub struct Left {
     pub settled: Option<Settled>,
     /// Events that follow from it.
     pub follow_ups: Vec<Event>,
-    /// The account of its last call, where it made one.
-    pub last_account: Option<String>,
+    /// The account of its last call, and what came of it, where it made one.
+    pub last_call: Option<(String, &'static str)>,
 }
 
 impl Left {
     /// Nothing.
     pub fn nothing() -> Self {
-        Self { steps: Vec::new(), settled: None, follow_ups: Vec::new(), last_account: None }
+        Self { steps: Vec::new(), settled: None, follow_ups: Vec::new(), last_call: None }
     }
 }
 
@@ -156,19 +192,41 @@ impl<'a> Run<'a> {
             OmniClient::new(&context.http, &store.alias, store.access_token.clone(), store.base_url.as_deref())?
                 .recording(calls.clone())
                 .class(class);
-        let mut abaha = AbahaClient::new(
-            &context.http,
-            &account.connection.site,
-            account.token.clone(),
-            account.base_url.as_deref(),
-        )?
-        .recording(calls.clone())
-        .class(class);
+        let mut channel = match Channel::new(context, &account)? {
+            Channel::Abaha(abaha) => Channel::Abaha(abaha.recording(calls.clone()).class(class)),
+            Channel::Web(web) => Channel::Web(web.recording(calls.clone()).class(class)),
+        };
         if dry {
-            (omni, abaha) = (omni.dry(), abaha.dry());
+            omni = omni.dry();
+            channel = match channel {
+                Channel::Abaha(abaha) => Channel::Abaha(abaha.dry()),
+                Channel::Web(web) => Channel::Web(web.dry()),
+            };
         }
         let omni = omni.branch(account.connection.settings.branch);
-        Ok(Self { context, event, account, omni, abaha, dry, calls, notes: Mutex::default() })
+        Ok(Self { context, event, account, omni, channel, dry, calls, notes: Mutex::default() })
+    }
+
+    /// The API of the Abaha site that is connected.
+    ///
+    /// # Errors
+    /// Where the channel is another system: no path of this program asks for that.
+    pub fn abaha(&self) -> Result<&AbahaClient, CallError> {
+        match &self.channel {
+            Channel::Abaha(abaha) => Ok(abaha),
+            Channel::Web(_) => Err(wrong_channel("an Abaha site")),
+        }
+    }
+
+    /// The API of the Sapo Web site that is connected.
+    ///
+    /// # Errors
+    /// Where the channel is another system: no path of this program asks for that.
+    pub fn web(&self) -> Result<&WebClient, CallError> {
+        match &self.channel {
+            Channel::Web(web) => Ok(web),
+            Channel::Abaha(_) => Err(wrong_channel("a Sapo Web site")),
+        }
     }
 
     /// The connection.
@@ -209,9 +267,9 @@ impl<'a> Run<'a> {
     /// What the run leaves behind.
     pub fn left(self) -> Left {
         let mut notes = self.notes.into_inner().unwrap_or_else(PoisonError::into_inner);
-        let mut last_account = None;
+        let mut last_call = None;
         for call in self.calls.take() {
-            last_account = Some(call.account.clone());
+            last_call = Some((call.account.clone(), call.outcome));
             let status = call.status.map_or_else(|| "no answer".to_owned(), |status| status.to_string());
             let text = format!(
                 "{} {} at {}: {status}, {} ({} ms)",
@@ -220,8 +278,13 @@ impl<'a> Run<'a> {
             notes.steps.push(Step { at: call.at, step: "call".to_owned(), text });
         }
         notes.steps.sort_by_key(|step| step.at);
-        Left { steps: notes.steps, settled: notes.settled, follow_ups: notes.follow_ups, last_account }
+        Left { steps: notes.steps, settled: notes.settled, follow_ups: notes.follow_ups, last_call }
     }
+}
+
+fn wrong_channel(expected: &str) -> CallError {
+    let message = format!("the connection's channel is not {expected}");
+    CallError::Refused { code: "wrong_channel", message, answer: None }
 }
 
 /// The class of an event's calls: a job's come last.
@@ -232,6 +295,11 @@ pub fn class(event: &Event) -> Class {
         Kind::Product => Class::Product,
         Kind::Customer => Class::Customer,
     }
+}
+
+/// Parked until the connection's settings are right.
+pub fn wrong_settings(reason: impl Into<String>) -> Outcome {
+    Outcome::parked(Cause::Setup, Some(SETTINGS.to_owned()), reason)
 }
 
 /// What a failed call means for its event.
@@ -252,10 +320,14 @@ pub fn outcome_of(error: CallError) -> Outcome {
         },
         CallError::Unauthorised { .. } => Outcome::parked(
             Cause::Setup,
-            Some("access".to_owned()),
+            Some(ACCESS.to_owned()),
             "the API does not accept the access token: get a new one from the shop and run `sapo-sync connect apply`",
         ),
         CallError::DryRun { would } => Outcome::done("planned", would),
+        // The app was granted too little: what that forbids waits until the shop grants it.
+        CallError::Refused { code: "missing_scope", message, .. } => {
+            Outcome::parked(Cause::Setup, Some(ACCESS.to_owned()), message)
+        }
         CallError::Refused { code, message, .. } => {
             Outcome::Dead { code, reason: format!("the other side refused: {message}"), last_answer: answer }
         }

@@ -8,6 +8,7 @@ use crate::destination::{CallError, Done};
 use crate::domain::clock::millis;
 use crate::domain::outcome::{Cause, Outcome};
 use crate::observe::crash;
+use crate::store::Tx;
 use crate::store::intents::{Intent, IntentKey, Taken};
 use crate::store::links::Link;
 
@@ -124,8 +125,11 @@ async fn settle_unknown<T>(
             Ok(Unknown::Found(object))
         }
         Ok(None) if intent.lookups + 1 >= LOOKUPS => {
+            if !store.intent_sent_again(&intent, LEASE).await? {
+                let soon = run.context.clock.after(Duration::from_secs(2));
+                return Err(wait(run, creation, soon, "the look-up took so long that somebody else took over").into());
+            }
             run.step("not_found", "looked up twice in vain; it is sent again");
-            store.intent_sent_again(&intent).await?;
             Ok(Unknown::SendAgain(intent))
         }
         Ok(None) => {
@@ -168,12 +172,45 @@ pub async fn record_link(
         return Ok(());
     }
     crash::point("before_link");
+    let mut tx = run.store().begin().await?;
+    record_in(run, &mut tx, link, key).await?;
+    tx.commit().await?;
+    crash::point("link_written");
+    wake(run, key, wakes).await
+}
+
+/// [`record_link`] of what was just made or met, unless somebody was faster: then nothing is written, and what is known
+/// is told, which may be newer.
+pub async fn record_first(
+    run: &Run<'_>,
+    link: &mut Link,
+    key: Option<&IntentKey>,
+    wakes: &[String],
+) -> Result<Option<Link>, Halt> {
+    if run.dry {
+        return Ok(None);
+    }
+    crash::point("before_link");
+    let mut tx = run.store().begin().await?;
+    if let Some(known) = run.store().link_before(&mut tx, link).await?
+        && known.channel_id == link.channel_id
+    {
+        return Ok(Some(known));
+    }
+    record_in(run, &mut tx, link, key).await?;
+    tx.commit().await?;
+    crash::point("link_written");
+    wake(run, key, wakes).await?;
+    Ok(None)
+}
+
+/// [`record_link`] in a transaction of the caller's, who wakes what waited once it is committed.
+pub async fn record_in(run: &Run<'_>, tx: &mut Tx, link: &mut Link, key: Option<&IntentKey>) -> Result<(), Halt> {
     let store = run.store();
-    let mut tx = store.begin().await?;
     if let Some(key) = key {
         let other_side = result_id(link, key);
         if let Some(other) =
-            store.complete_intent(&mut tx, &key.account, key.kind.as_str(), &key.natural_key, other_side).await?
+            store.complete_intent(tx, &key.account, key.kind.as_str(), &key.natural_key, other_side).await?
         {
             link.fail(
                 "two_objects_one_mark",
@@ -181,16 +218,26 @@ pub async fn record_link(
             );
         }
     }
-    store.put_link(&mut tx, link).await?;
-    tx.commit().await?;
-    crash::point("link_written");
-    for cause in wakes {
-        store.bring_forward(&link.connection, cause).await?;
-    }
-    if let Some(key) = key {
-        store.bring_forward(&link.connection, &pending_key(key)).await?;
+    Ok(store.put_link(tx, link).await?)
+}
+
+/// Wakes what waits for an intent or another cause that is gone.
+pub async fn wake(run: &Run<'_>, key: Option<&IntentKey>, causes: &[String]) -> Result<(), Halt> {
+    for cause in causes.iter().cloned().chain(key.map(pending_key)) {
+        run.store().bring_forward(run.name(), &cause).await?;
     }
     Ok(())
+}
+
+/// Records what a call has made that no link tells of: a customer for one order, a payment.
+pub async fn record_made(run: &Run<'_>, key: &IntentKey, result_id: &str) -> Result<(), Halt> {
+    if run.dry {
+        return Ok(());
+    }
+    let mut tx = run.store().begin().await?;
+    run.store().complete_intent(&mut tx, &key.account, key.kind.as_str(), &key.natural_key, result_id).await?;
+    tx.commit().await?;
+    wake(run, Some(key), &[]).await
 }
 
 /// The id of what was made: the link's side that the intent's account is on.

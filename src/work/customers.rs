@@ -60,7 +60,7 @@ pub async fn known(run: &Run<'_>, sapo_id: &str, phone: &Phone) -> Result<Option
     {
         return Ok(Some(link.channel_id));
     }
-    let Some(there) = run.abaha.customer_by_phone(phone).await? else {
+    let Some(there) = run.abaha()?.customer_by_phone(phone).await? else {
         return Ok(None);
     };
     link(run, sapo_id, &there.id, phone, None).await?;
@@ -82,12 +82,12 @@ pub async fn ensure(run: &Run<'_>, customer: &PosCustomer, phone: &Phone) -> Res
         natural_key: phone.as_e164().to_owned(),
     };
     let creation = Creation { key: &key, source_id: &customer.id, fingerprint: None, refused: None };
-    let look_up = async { Ok(run.abaha.customer_by_phone(phone).await?.map(|there| there.id)) };
+    let look_up = async { Ok(run.abaha()?.customer_by_phone(phone).await?.map(|there| there.id)) };
     let send = async {
-        match run.abaha.create_customer(&new).await {
+        match run.abaha()?.create_customer(&new).await {
             // Somebody else was faster: what counts is that it is there.
             Err(CallError::Refused { code: "duplicate", message, answer }) => {
-                match run.abaha.customer_by_phone(phone).await? {
+                match run.abaha()?.customer_by_phone(phone).await? {
                     Some(there) => Ok(there.id),
                     None => Err(CallError::Refused { code: "duplicate", message, answer }),
                 }
@@ -114,15 +114,10 @@ async fn link(
         run.step("note", "two Sapo customers have this phone; the first keeps the link");
     }
     if taken || sapo_id.is_empty() {
-        if let Some(key) = key
-            && !run.dry
-        {
-            let mut tx = run.store().begin().await?;
-            run.store().complete_intent(&mut tx, &key.account, key.kind.as_str(), &key.natural_key, channel_id).await?;
-            tx.commit().await?;
-            run.store().bring_forward(run.name(), &create::pending_key(key)).await?;
-        }
-        return Ok(());
+        return match key {
+            Some(key) => create::record_made(run, key, channel_id).await,
+            None => Ok(()),
+        };
     }
     let mut link = Link::new(run.name(), LinkKind::Customer, sapo_id, channel_id, phone.as_e164());
     create::record_link(run, &mut link, key, &[]).await

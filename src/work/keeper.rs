@@ -6,10 +6,13 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
 use super::context::Context;
+use super::process::hash;
 use crate::broker::BrokerError;
-use crate::domain::clock::millis;
+use crate::domain::clock::{Millis, millis};
+use crate::domain::outcome::Verdict::Dead;
 use crate::store::StoreError;
 use crate::store::dead_letters::Verdict;
+use crate::store::ledger::{Settlement, Step};
 
 /// Files what lies in the dead-letter queue, once by event and run, until stopped.
 pub async fn file_dead_letters(context: Context, stop: CancellationToken) -> Result<(), BrokerError> {
@@ -24,7 +27,16 @@ pub async fn file_dead_letters(context: Context, stop: CancellationToken) -> Res
                     reason: "the queue gave it up: its workers died or never answered",
                     last_answer: None,
                 };
-                context.store.file_letter(&mut tx, delivery.event(), verdict).await?;
+                let event = delivery.event();
+                if context.store.file_letter(&mut tx, event, verdict).await? {
+                    let (code, reason) = (verdict.code, verdict.reason);
+                    let step =
+                        Step { at: context.clock.now(), step: "dead".to_owned(), text: format!("{code}: {reason}") };
+                    let settlement =
+                        Settlement { verdict: Dead, code, reason, attempts: event.attempts, steps: &[step] };
+                    context.store.record(&mut tx, event, &settlement, &hash(&event.body)).await?;
+                    context.store.clear_poison(&mut tx, &event.id.to_string()).await?;
+                }
                 tx.commit().await.map_err(StoreError::from)
             };
             match filed.await {
@@ -44,23 +56,32 @@ pub async fn file_dead_letters(context: Context, stop: CancellationToken) -> Res
     Ok(())
 }
 
-/// Deletes settled ledger rows that are older than `keep`, a few at a time, until stopped. Parked and dead ones stay.
+/// Deletes settled ledger rows, ended jobs, closed dead letters and marks that are older than `keep`, a few at a time,
+/// until stopped. Parked rows and open letters stay, and so does the job that the next of its kind begins from.
 pub async fn prune(context: Context, keep: Duration, stop: CancellationToken) {
-    const BATCH: i64 = 500;
     let mut tick = tokio::time::interval(Duration::from_mins(10));
     while stop.run_until_cancelled(tick.tick()).await.is_some() {
         let before = context.clock.now() - millis(keep);
         loop {
-            match context.store.prune_ledger(before, BATCH).await {
-                Ok(deleted) if deleted < BATCH.unsigned_abs() || stop.is_cancelled() => break,
+            match prune_some(&context, before).await {
+                Ok(is_all) if is_all || stop.is_cancelled() => break,
                 Ok(_) => tokio::task::yield_now().await,
                 Err(error) => {
-                    tracing::warn!(code = error.code(), %error, "old ledger rows could not be deleted");
+                    tracing::warn!(code = error.code(), %error, "old ledger rows, jobs and letters could not be deleted");
                     break;
                 }
             }
         }
     }
+}
+
+/// Deletes a few of what is older than a moment; tells whether that was all.
+async fn prune_some(context: &Context, before: Millis) -> Result<bool, StoreError> {
+    const BATCH: i64 = 500;
+    let rows = context.store.prune_ledger(before, BATCH).await?;
+    let jobs = context.store.prune_jobs(before, BATCH).await?;
+    let letters = context.store.prune_letters(before, BATCH).await?;
+    Ok(rows.max(jobs).max(letters) < BATCH.unsigned_abs())
 }
 
 /// Keeps the gauges of `/metrics` until stopped.

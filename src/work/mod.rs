@@ -2,21 +2,26 @@
 
 mod buyer;
 pub mod categories;
+mod chosen;
+pub mod components;
 pub mod context;
 mod create;
 mod customers;
 pub mod keeper;
 pub mod lead;
+pub mod marks;
 mod order_in;
 mod order_out;
 mod payment;
 mod poison;
+mod pos_order;
 pub mod process;
 pub mod products;
 pub mod queues;
 pub mod release;
 mod settle;
 mod shop;
+pub mod web;
 mod window;
 
 use std::collections::BTreeSet;
@@ -30,10 +35,10 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::broker::{BrokerError, Consumer, Delivery, Queue, Share};
-use crate::domain::event::{Event, ObjectKey};
+use crate::domain::event::{Event, Kind, ObjectKey};
 use crate::domain::outcome::{Cause, Outcome};
 use crate::observe::crash;
-use crate::store::StoreError;
+use crate::store::{StoreError, letting_others_first};
 use context::{Context, Left};
 use poison::Poison;
 use process::Processed;
@@ -47,7 +52,8 @@ const RUNNING: usize = 128;
 const PATIENCE: Duration = Duration::from_mins(1);
 
 /// Works until stopped; what was started is finished. `share` says which queues to take from, where processes share
-/// them.
+/// them. With the state database away nothing is started and what is held goes back at once, so that another worker,
+/// for which it may not be away, can have it.
 pub async fn work(context: Context, share: Share, stop: CancellationToken) -> Result<(), BrokerError> {
     let partitions = context.broker.partitions();
     let mut wanted = share.wanted.clone();
@@ -55,16 +61,23 @@ pub async fn work(context: Context, share: Share, stop: CancellationToken) -> Re
     let poison = Poison::new(context.store.clone());
     let (room, room_seen) = watch::channel(WINDOW);
     let (feed, mut fed) = mpsc::channel(1);
+    // It keeps the consumer to the end of this: what is under way is settled by it.
     let feeder = tokio::spawn(take(consumer, poison.clone(), room_seen, feed, stop.clone()));
     let mut window = Window::default();
     let mut running: JoinSet<Ended> = JoinSet::new();
+    let mut probing: JoinSet<()> = JoinSet::new();
     let mut open = true;
     loop {
-        if !stop.is_cancelled() {
+        let away = !probing.is_empty();
+        if !stop.is_cancelled() && !away {
             start(&context, &poison, &mut window, &mut running);
         }
+        room.send_replace(if away { 0 } else { WINDOW.saturating_sub(window.held()) });
         tokio::select! {
             batch = fed.recv(), if open => match batch {
+                Some(Ok(deliveries)) if away => {
+                    join_all(deliveries.into_iter().map(|(delivery, _)| delivery.give_back())).await;
+                }
                 Some(Ok(deliveries)) => {
                     for (delivery, alone) in deliveries {
                         window.add(delivery, alone);
@@ -79,18 +92,22 @@ pub async fn work(context: Context, share: Share, stop: CancellationToken) -> Re
                 Ok(ended) => {
                     window.finished(&ended.key, ended.deliveries);
                     if let Some(error) = ended.away {
-                        wait_for_store(&context, &error, &stop).await;
+                        if probing.is_empty() {
+                            tracing::error!(code = error.code(), %error, "the state database is away; deliveries are given back, work goes on when it answers");
+                            probing.spawn(back(context.clone(), stop.clone()));
+                        }
+                        join_all(window.give_up(|_| true).into_iter().map(Delivery::give_back)).await;
                     }
                 }
                 Err(error) => return Err(BrokerError::Unusable(error.to_string())),
             },
+            Some(_) = probing.join_next() => {}
             else => break,
         }
-        room.send_replace(WINDOW.saturating_sub(window.held()));
     }
     // Side by side: they share their commits.
     join_all(window.give_up(|_| true).into_iter().map(Delivery::give_back)).await;
-    let _stopped = feeder.await;
+    let _consumer = feeder.await;
     Ok(())
 }
 
@@ -104,14 +121,15 @@ async fn give_up(window: &mut Window, wanted: &watch::Receiver<BTreeSet<Queue>>)
 /// Deliveries, each with whether it runs alone.
 type Taken = Result<Vec<(Box<dyn Delivery>, bool)>, BrokerError>;
 
-/// Takes deliveries as long as there is room in the window.
+/// Takes deliveries as long as there is room in the window, and gives the consumer back at the end: dropped, it would
+/// take the deliveries that are still out with it.
 async fn take(
     mut consumer: Box<dyn Consumer>,
     poison: Poison,
     mut room: watch::Receiver<usize>,
     feed: mpsc::Sender<Taken>,
     stop: CancellationToken,
-) {
+) -> Box<dyn Consumer> {
     let taking = async {
         loop {
             let most = match room.wait_for(|room| *room > 0).await {
@@ -130,6 +148,7 @@ async fn take(
         }
     };
     stop.run_until_cancelled(taking).await;
+    consumer
 }
 
 struct Ended {
@@ -140,17 +159,25 @@ struct Ended {
 
 fn start(context: &Context, poison: &Poison, window: &mut Window, running: &mut JoinSet<Ended>) {
     if window.must_run_alone() {
-        if running.is_empty()
-            && let Some(batch) = window.take_alone()
-        {
-            running.spawn(work_on(context.clone(), poison.clone(), batch));
+        if !running.is_empty() {
+            return;
         }
-        return;
+        if let Some(batch) = window.take_alone() {
+            running.spawn(work_on(context.clone(), poison.clone(), batch));
+            return;
+        }
+        // The broker has taken all of those back.
     }
     while running.len() < RUNNING
         && let Some(batch) = window.take()
     {
-        running.spawn(work_on(context.clone(), poison.clone(), batch));
+        let is_order = matches!(batch.event.key.kind, Kind::Order | Kind::Shop);
+        let work = work_on(context.clone(), poison.clone(), batch);
+        if is_order {
+            running.spawn(work);
+        } else {
+            running.spawn(letting_others_first(work));
+        }
     }
 }
 
@@ -237,12 +264,12 @@ fn account_of(context: &Context, event: &Event) -> String {
     row.map_or_else(|| event.key.connection.clone(), |row| row.connection.target_account(event.key.source))
 }
 
-/// With the store away nothing can be settled: probe until it is back.
-async fn wait_for_store(context: &Context, error: &StoreError, stop: &CancellationToken) {
-    tracing::error!(code = error.code(), %error, "the state database is away; deliveries are given back, work goes on when it answers");
+/// Waits until the state database can be written again.
+async fn back(context: Context, stop: CancellationToken) {
     let mut probe = tokio::time::interval(Duration::from_secs(1));
     while stop.run_until_cancelled(probe.tick()).await.is_some() {
         if context.store.probe().await.is_ok() {
+            context.marks.begin_anew(&context.clock);
             return;
         }
     }

@@ -1,10 +1,11 @@
 //! Orders, POS → channel: created once where the gates allow it, then their stage follows.
 
 use super::context::{Halt, Run};
-use super::create::{self, Created, Creation, pending_key};
-use super::order_in::{MARGIN, fingerprint, leave_alone, order_key};
+use super::create::{self, Created, Creation};
+use super::order_in::leave_alone;
+use super::pos_order::{self, Adopted, MARGIN, fingerprint};
 use super::process::{Current, current};
-use super::{customers, products};
+use super::{customers, marks, products};
 use crate::destination::abaha::client::OrderQuery;
 use crate::destination::omni;
 use crate::domain::clock::millis;
@@ -46,55 +47,22 @@ async fn gone(run: &Run<'_>) -> Result<Outcome, Halt> {
         return Ok(Outcome::skipped("gone", "the order is not on Sapo any more and was never linked"));
     };
     let reason = "the order is not on Sapo any more; nothing is cancelled on a guess: look at it on the channel";
-    run.store().set_link_error(&link, Some(("deleted", reason))).await?;
+    if !run.dry {
+        run.store().set_link_error(&link, Some(("deleted", reason))).await?;
+    }
+    pos_order::release(run, &link.sapo_id).await?;
     Ok(Outcome::done("deleted", reason))
 }
 
-/// An order that we made on the POS ourselves, heard of before or without the answer to our call: it completes its
-/// intent and never goes back where it came from.
+/// An order that we made on the POS ourselves.
 async fn own_echo(run: &Run<'_>, order: &PosOrder, stage: &PosStage) -> Result<Outcome, Halt> {
-    let reference = order.reference.clone().unwrap_or_default();
-    let key = IntentKey {
-        account: run.connection().store_account(),
-        kind: IntentKind::Order,
-        natural_key: order_key(run.name(), &reference),
-    };
-    let Some(intent) = run.store().intent(&key.account, key.kind, &key.natural_key).await? else {
-        run.step("note", "no intent of ours is known for it: the state database may be an older one than the shop");
-        return Ok(Outcome::skipped(
-            "ours_unknown",
-            "it carries our mark but was not made by this database; reconcile links it",
-        ));
-    };
-    if let Some(other) = run.store().link_by_channel(run.name(), LinkKind::Order, &intent.source_id).await? {
-        if other.sapo_id == order.id {
-            return follow(run, stage, other).await;
-        }
-        let reason = format!(
-            "Sapo orders {} and {} carry one mark ({reference}); cancel one of them by hand",
-            other.sapo_id, order.id
-        );
-        run.store().set_link_error(&other, Some(("two_objects_one_mark", &reason))).await?;
-        return Ok(Outcome::dead("two_objects_one_mark", reason));
+    match pos_order::adopt(run, order).await? {
+        Adopted::Known(link) => follow(run, stage, link).await,
+        // Heard of only now that it is more than made: that has not gone to the channel yet.
+        Adopted::Now(link) if *stage != PosStage::Draft => follow(run, stage, link).await,
+        Adopted::Now(_) => Ok(Outcome::skipped("echo", "our own order; linked")),
+        Adopted::Not(outcome) => Ok(outcome),
     }
-    let mut link = Link::new(run.name(), LinkKind::Order, &order.id, &intent.source_id, &reference);
-    link.sapo_state = Some(stage.as_word().into_owned());
-    let expected = intent.fingerprint.as_deref().and_then(|print| print.split('|').next()).map(ToOwned::to_owned);
-    let answered = order.total.map(|total| total.normalize().to_string());
-    if expected != answered {
-        link.fail(
-            "total_mismatch",
-            format!(
-                "the channel's total is {}, Sapo made it {}; it is not created again",
-                expected.clone().unwrap_or_default(),
-                answered.unwrap_or_default()
-            ),
-        );
-    }
-    link.total = expected;
-    create::record_link(run, &mut link, Some(&key), &[]).await?;
-    run.store().bring_forward(run.name(), &pending_key(&key)).await?;
-    Ok(Outcome::skipped("echo", "our own order; linked"))
 }
 
 async fn create_order(run: &Run<'_>, order: &PosOrder, stage: &PosStage) -> Result<Outcome, Halt> {
@@ -130,9 +98,16 @@ async fn create_order(run: &Run<'_>, order: &PosOrder, stage: &PosStage) -> Resu
         to_channel(order, &lines, &phone, code).map_err(|problem| Outcome::dead(problem.code(), problem.reason()))?;
     run.step("decided", format!("create one order on Abaha for {}, total {}", order.code, Vnd(sums.total)));
     let is_refused = refused.is_some();
-    let link = send(run, order, &new, stage, &phone, refused).await?;
+    let (link, was_there) = send(run, order, &new, stage, &phone, refused).await?;
     if is_refused {
         return follow(run, stage, link).await;
+    }
+    if was_there {
+        let linked = format!("it was on Abaha already, id {}, and is linked now", link.channel_id);
+        return Ok(match follow(run, stage, link).await? {
+            Outcome::Skipped { .. } => Outcome::done("linked", linked),
+            other => other,
+        });
     }
     Ok(match &link.reason {
         Some(reason) => Outcome::done("created_in_error", reason.clone()),
@@ -182,7 +157,10 @@ async fn resolve(
                 Outcome::parked(Cause::UnlinkedProduct, Some(format!("sku:{}", line.sku.trim())), reason).into()
             );
         };
-        lines.push(ResolvedChannelLine { product_id, code: line.sku.trim().to_owned() });
+        // Abaha names a line by the code its product was linked under, whatever the SKU is called on Sapo since then.
+        let linked = run.store().link_by_channel(run.name(), LinkKind::Product, &product_id).await?;
+        let code = linked.map_or_else(|| line.sku.trim().to_owned(), |link| link.natural_key);
+        lines.push(ResolvedChannelLine { product_id, code });
     }
     if !customer_known {
         customers::ensure(run, customer, phone).await?;
@@ -195,6 +173,7 @@ fn key_of(run: &Run<'_>, order: &PosOrder) -> IntentKey {
     IntentKey { account, kind: IntentKind::Order, natural_key: order.id.clone() }
 }
 
+/// Sends the order, once, and tells whether it was there before this database knew of it.
 async fn send(
     run: &Run<'_>,
     order: &PosOrder,
@@ -202,29 +181,31 @@ async fn send(
     stage: &PosStage,
     phone: &Phone,
     refused: Option<Outcome>,
-) -> Result<Link, Halt> {
+) -> Result<(Link, bool), Halt> {
     let connection = run.connection();
     let key = key_of(run, order);
     let is_refused = refused.is_some();
-    let print = fingerprint(new.total, Some(phone));
-    let creation = Creation { key: &key, source_id: &order.id, fingerprint: Some(&print), refused };
-    let created = create::once(run, &creation, look_up(run, &key, new), run.abaha.create_order(new)).await?;
-    let (Created::Now(id) | Created::Found(id) | Created::Before(id)) = created;
+    let before = marks::on_abaha(run, &key, order).await?;
+    let was_there = before.is_some();
+    let id = if let Some(id) = before {
+        id
+    } else {
+        let print = fingerprint(new.total, Some(phone));
+        let creation = Creation { key: &key, source_id: &order.id, fingerprint: Some(&print), refused };
+        let created = create::once(run, &creation, look_up(run, &key, new), run.abaha()?.create_order(new)).await?;
+        let (Created::Now(id) | Created::Found(id) | Created::Before(id)) = created;
+        id
+    };
     crash::point("order_answered");
-    if let Some(link) = run.store().link_by_sapo(&connection.name, LinkKind::Order, &order.id).await?
-        && link.channel_id == id
-    {
-        // Its echo was faster, and what is known since then is newer than this answer.
-        return Ok(link);
-    }
     let mut link = Link::new(&connection.name, LinkKind::Order, &order.id, &id, &order.code);
     link.sapo_state = Some(stage.as_word().into_owned());
     // What was sent then is not known now: left open, it is read.
-    link.channel_state = (!is_refused)
+    link.channel_state = (!is_refused && !was_there)
         .then(|| ChannelStage::read(Some(new.status), None, connection.settings.returned_code).as_word().into_owned());
     link.total = Some(new.total.normalize().to_string());
-    create::record_link(run, &mut link, Some(&key), &[]).await?;
-    Ok(link)
+    // Where its echo was faster, what is known since then is newer than this answer.
+    let known = create::record_first(run, &mut link, Some(&key), &[]).await?;
+    Ok((known.unwrap_or(link), was_there))
 }
 
 /// Finds the order that an earlier attempt made: by our mark, else (where Abaha did not keep it) by phone and total
@@ -239,7 +220,7 @@ async fn look_up(run: &Run<'_>, key: &IntentKey, new: &NewChannelOrder) -> Resul
     let mut alike: Vec<String> = Vec::new();
     let mut keeps_marks = false;
     loop {
-        let page = run.abaha.orders(query).await?;
+        let page = run.abaha()?.orders(query).await?;
         let more = page.more();
         for there in page.into_values() {
             if there.pos_id.as_ref() == Some(&new.pos_id) {
@@ -283,12 +264,15 @@ fn is_alike(there: &ChannelOrder, new: &NewChannelOrder) -> bool {
 /// Follows a linked order's stage.
 async fn follow(run: &Run<'_>, stage: &PosStage, link: Link) -> Result<Outcome, Halt> {
     let settings = &run.connection().settings;
+    if !matches!(stage, PosStage::Draft | PosStage::Unknown(_)) {
+        pos_order::release(run, &link.sapo_id).await?;
+    }
     if !settings.orders {
         return Ok(Outcome::skipped("switch_off", "the switch for orders (Đơn hàng) is off for this connection"));
     }
     let there = match link.channel_state.as_deref().and_then(ChannelStage::from_word) {
         Some(there) if !run.event.force => there,
-        _ => ChannelStage::of(&run.abaha.order(&link.channel_id).await?, settings.returned_code),
+        _ => ChannelStage::of(&run.abaha()?.order(&link.channel_id).await?, settings.returned_code),
     };
     let decision = status::to_channel(settings.status_profile, stage, &there, settings.returned_code);
     run.step("decided", format!("{stage:?} on Sapo, {there:?} on {}: {}", System::Abaha, decision.code()));
@@ -302,7 +286,7 @@ async fn follow(run: &Run<'_>, stage: &PosStage, link: Link) -> Result<Outcome, 
     // Known before the call, so that its echo, which may come first, finds it so.
     remember(run, &link, stage, None).await?;
     crash::point("before_status");
-    run.abaha.set_order_status(&link.channel_id, code).await?;
+    run.abaha()?.set_order_status(&link.channel_id, code).await?;
     crash::point("status_set");
     let now = ChannelStage::read(Some(code), None, settings.returned_code);
     remember(run, &link, stage, Some(now)).await?;

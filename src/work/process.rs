@@ -7,8 +7,8 @@ use std::sync::Arc;
 
 use sha2::{Digest, Sha256};
 
-use super::context::{Context, Halt, Left, Run, outcome_of};
-use super::{customers, order_in, order_out, products, shop};
+use super::context::{Context, Halt, Left, Run, SETTINGS, outcome_of};
+use super::{buyer, customers, order_in, order_out, products, shop, web};
 use crate::destination::{CallError, WireError};
 use crate::domain::clock::Millis;
 use crate::domain::connection::State;
@@ -54,18 +54,39 @@ pub async fn process(context: &Context, event: &Event, dry: bool) -> Result<Proc
         Err(error) => return Ok(plain(Outcome::parked(Cause::Setup, None, error.to_string()))),
     };
     let outcome = match straight_way(&run).await {
+        Err(Halt::Call(error @ CallError::Unauthorised { .. })) => shop::refused(&run, error).await,
+        other => other,
+    };
+    let outcome = match outcome {
         Ok(outcome) | Err(Halt::Outcome(outcome)) => outcome,
         Err(Halt::Call(error)) => outcome_of(error),
         Err(Halt::Store(error)) => return Err(error),
     };
+    let outcome = unless_set_anew(&run, outcome).await?;
     Ok(Processed { outcome, left: run.left(), account })
+}
+
+/// What waits for other settings is looked at again at once where they were changed meanwhile: their change may have
+/// woken it before this process knew of them.
+async fn unless_set_anew(run: &Run<'_>, outcome: Outcome) -> Result<Outcome, StoreError> {
+    match outcome {
+        Outcome::Parked { cause: Cause::Setup, cause_key: Some(key), reason, due } if key == SETTINGS && !run.dry => {
+            run.context.snapshot.refresh().await?;
+            let held = run.context.snapshot.get();
+            let now = held.as_ref().and_then(|held| held.0.connections.get(run.name()));
+            let changed = now.is_some_and(|row| row.connection.settings != run.connection().settings);
+            let due = if changed { Some(run.context.clock.now()) } else { due };
+            Ok(Outcome::Parked { cause: Cause::Setup, cause_key: Some(key), reason, due })
+        }
+        outcome => Ok(outcome),
+    }
 }
 
 async fn straight_way(run: &Run<'_>) -> Result<Outcome, Halt> {
     let event = run.event;
     match run.connection().state {
         State::Active => {}
-        State::Paused if run.dry => {}
+        State::Paused | State::NoAccess if run.dry => {}
         State::Paused => {
             return Ok(Outcome::parked(
                 Cause::Paused,
@@ -73,6 +94,9 @@ async fn straight_way(run: &Run<'_>) -> Result<Outcome, Halt> {
                 "the connection is paused; `sapo-sync connect resume` goes on",
             ));
         }
+        // It looks by itself whether the token is taken, and may be what explains that it is not.
+        State::NoAccess if is_of_shop(event) => {}
+        State::NoAccess => shop::look_again(run).await?,
         State::Stopped => {
             return Ok(Outcome::skipped(
                 "stopped",
@@ -80,23 +104,42 @@ async fn straight_way(run: &Run<'_>) -> Result<Outcome, Halt> {
             ));
         }
     }
-    match (event.key.source, event.key.kind) {
-        (System::Omni, Kind::Product) => products::process(run).await,
-        (System::Omni, Kind::Customer) => customers::process(run).await,
-        (System::Omni, Kind::Order) => order_out::process(run).await,
-        (System::Abaha, Kind::Order) => order_in::process(run).await,
-        (System::Omni, Kind::Shop) if topic::lookup(System::Omni, &event.topic).is_some() => shop::process(run).await,
-        (_, Kind::Shop) => Ok(Outcome::skipped(
+    if (event.key.source, event.key.kind) == (System::Omni, Kind::Customer) {
+        buyer::wake(run).await?;
+    }
+    match (run.connection().channel, event.key.source, event.key.kind) {
+        (_, _, Kind::Shop) if is_of_shop(event) => shop::process(run).await,
+        (_, _, Kind::Shop) => Ok(Outcome::skipped(
             "topic_not_synchronised",
             format!("the topic {:?} is not one that is synchronised", event.topic),
         )),
-        (System::Abaha, Kind::Product | Kind::Customer) => {
+        (System::Abaha, System::Omni, Kind::Product) => products::process(run).await,
+        (System::Abaha, System::Omni, Kind::Customer) => customers::process(run).await,
+        (System::Abaha, System::Omni, Kind::Order) => order_out::process(run).await,
+        (System::Abaha, System::Abaha, Kind::Order) => order_in::process(run).await,
+        (System::Web, System::Omni, Kind::Product) => web::products::process(run).await,
+        (System::Web, System::Web, Kind::Product) => web::products::channel_changed(run).await,
+        (System::Web, System::Web, Kind::Order) => web::order_in::process(run).await,
+        (System::Web, System::Omni, Kind::Order) => web::order_out::process(run).await,
+        (System::Web, _, Kind::Customer) => Ok(Outcome::skipped(
+            "direction_not_synchronised",
+            "customers reach the POS with the orders of a web, not by themselves",
+        )),
+        (_, _, Kind::Product | Kind::Customer) => {
             Ok(Outcome::skipped("direction_not_synchronised", "products and customers go from Sapo to Abaha, not back"))
         }
-        (System::Web, _) => {
-            Ok(Outcome::skipped("direction_not_synchronised", "Sapo Web sites are not connected by this version"))
-        }
+        (_, source, Kind::Order) => Ok(Outcome::skipped(
+            "direction_not_synchronised",
+            format!("the connection joins no {source} order to anything"),
+        )),
     }
+}
+
+/// Whether it tells that the shop took our access away; events of unknown topics have no other kind either.
+fn is_of_shop(event: &Event) -> bool {
+    event.key.kind == Kind::Shop
+        && event.key.source != System::Abaha
+        && topic::lookup(event.key.source, &event.topic).is_some()
 }
 
 /// The current state of an event's object.

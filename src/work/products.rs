@@ -1,15 +1,16 @@
 //! Products, Sapo → Abaha.
 
-use std::collections::BTreeSet;
 use std::sync::PoisonError;
 
 use super::categories::ensure_category;
-use super::context::{Halt, Run};
+use super::components::{self, COMPONENT};
+use super::context::{Halt, Run, wrong_settings};
 use super::create::{self, Created, Creation};
 use super::process::{Current, current};
 use crate::destination::CallError;
 use crate::destination::omni;
-use crate::domain::event::{Event, Kind, ObjectKey, Shape, System};
+use crate::destination::omni::client::Choice;
+use crate::domain::event::Kind;
 use crate::domain::outcome::{Cause, Outcome};
 use crate::domain::product::{ChannelProduct, Listing, PosProduct, PosVariant};
 use crate::domain::sku::Sku;
@@ -32,6 +33,10 @@ pub async fn process(run: &Run<'_>) -> Result<Outcome, Halt> {
     if !run.connection().settings.products {
         return Ok(Outcome::skipped("switch_off", "the switch for products (Sản phẩm) is off for this connection"));
     }
+    if let Some(variant) = components::variant_alone(run.event) {
+        let link = run.store().link_by_sapo(run.name(), LinkKind::Product, variant).await?;
+        return Ok(components::of_variant(run, link.and_then(|link| link.sapo_parent)));
+    }
     let id = &run.event.key.object_id;
     match current(run, omni::wire::product, |product| product.version, run.omni.product(id)).await? {
         Current::Gone => gone(run, &run.store().links_of_product(run.name(), id).await?).await,
@@ -41,7 +46,7 @@ pub async fn process(run: &Run<'_>) -> Result<Outcome, Halt> {
 
 /// Pushes every variant; one that cannot go never blocks its neighbours.
 async fn push(run: &Run<'_>, product: &PosProduct) -> Result<Outcome, Halt> {
-    let new_components = !run.dry && set_components(run, product).await?;
+    let new_components = !run.dry && components::remember(run, product).await?;
     let mut done: Vec<Pushed> = Vec::new();
     let mut failed: Option<(String, Halt)> = None;
     let category = ensure_category(run, product.category.as_ref()).await?;
@@ -79,11 +84,11 @@ async fn push(run: &Run<'_>, product: &PosProduct) -> Result<Outcome, Halt> {
     }
     let moved = done.iter().any(|pushed| matches!(pushed, Pushed::Linked | Pushed::Updated | Pushed::Created));
     if run.event.topic != COMPONENT || moved {
-        follow_components(run, product).await?;
+        components::follow(run, product).await?;
     }
     if new_components {
         // Until now nobody knew that it follows them: they may have changed since this state was told.
-        follow_up(run, product.id.clone());
+        components::follow_up(run, product.id.clone(), COMPONENT);
     }
     match failed {
         Some((_, Halt::Outcome(outcome))) => Ok(outcome),
@@ -150,7 +155,7 @@ async fn update(run: &Run<'_>, mut link: Link, listing: &Listing) -> Result<(Pus
     if link.pushed.as_deref() == Some(text.as_str()) && !run.event.force && link.code.is_none() {
         return Ok((Pushed::Unchanged, there));
     }
-    match run.abaha.update_product(&there, listing).await {
+    match run.abaha()?.update_product(&there, listing).await {
         Ok(()) => {}
         Err(CallError::NotFound { .. } | CallError::Refused { code: "unknown_product", .. }) => {
             let reason = format!("product {there} is not on Abaha any more; unlink it, or make it there again");
@@ -176,7 +181,10 @@ async fn link_or_create(
         run.step("note", format!("variant {}: {}", variant.id, Note::NoSku.reason()));
         return Ok((Pushed::Skipped, None));
     };
-    if let Some(there) = single_match(run, &sku).await? {
+    if let Some(there) = single_match(run, &sku, &variant.id).await? {
+        if let Some(faster) = linked_meanwhile(run, variant, &listing).await? {
+            return Ok(faster);
+        }
         let mut link = new_link(run, product, variant, &sku, &there.id);
         if product::same(&listing, &there) {
             link.pushed = serde_json::to_string(&listing).ok();
@@ -203,12 +211,15 @@ async fn link_or_create(
     };
     forget_other(run, &key, &variant.id).await?;
     let creation = Creation { key: &key, source_id: &variant.id, fingerprint: None, refused: None };
-    let look_up = async { Ok(single_match(run, &sku).await?.map(|there| there.id)) };
-    let created = create::once(run, &creation, look_up, run.abaha.create_product(&new)).await?;
+    let look_up = async { Ok(single_match(run, &sku, &variant.id).await?.map(|there| there.id)) };
+    let created = create::once(run, &creation, look_up, run.abaha()?.create_product(&new)).await?;
     let (id, fresh) = match created {
         Created::Now(id) => (id, true),
         Created::Found(id) | Created::Before(id) => (id, false),
     };
+    if !fresh && let Some(faster) = linked_meanwhile(run, variant, &new.listing).await? {
+        return Ok(faster);
+    }
     let mut link = new_link(run, product, variant, &sku, &id);
     // What an earlier attempt had sent may be older than what is known now.
     link.pushed = pushed.filter(|_| fresh);
@@ -233,9 +244,26 @@ async fn forget_other(run: &Run<'_>, key: &IntentKey, variant_id: &str) -> Resul
     Ok(())
 }
 
-/// The one product of a SKU on the channel that is not linked to another variant.
-async fn single_match(run: &Run<'_>, sku: &Sku) -> Result<Option<ChannelProduct>, Halt> {
-    let mut found = run.abaha.products_by_code(sku.as_str()).await?;
+/// What follows where somebody else has linked the variant since it was looked at: an order with a new product and
+/// that product's own event are worked on side by side. An order leaves it at that, for the event knows it better.
+async fn linked_meanwhile(
+    run: &Run<'_>,
+    variant: &PosVariant,
+    listing: &Listing,
+) -> Result<Option<(Pushed, Option<String>)>, Halt> {
+    let Some(link) = run.store().link_by_sapo(run.name(), LinkKind::Product, &variant.id).await? else {
+        return Ok(None);
+    };
+    let (pushed, there) = match run.event.key.kind {
+        Kind::Order => (Pushed::Unchanged, link.channel_id),
+        _ => update(run, link, listing).await?,
+    };
+    Ok(Some((pushed, Some(there))))
+}
+
+/// The one product of a SKU on the channel that is not linked to another variant than this.
+async fn single_match(run: &Run<'_>, sku: &Sku, variant_id: &str) -> Result<Option<ChannelProduct>, Halt> {
+    let mut found = run.abaha()?.products_by_code(sku.as_str()).await?;
     if found.len() > 1 {
         let candidates: Vec<&str> = found.iter().map(|there| there.id.as_str()).collect();
         let reason = format!(
@@ -247,7 +275,7 @@ async fn single_match(run: &Run<'_>, sku: &Sku) -> Result<Option<ChannelProduct>
     }
     let Some(there) = found.pop() else { return Ok(None) };
     let holder = run.store().link_by_channel(run.name(), LinkKind::Product, &there.id).await?;
-    if let Some(other) = holder.filter(|link| !link.is_deleted()) {
+    if let Some(other) = holder.filter(|link| !link.is_deleted() && link.sapo_id != variant_id) {
         let reason = format!(
             "product {} on Abaha is linked to Sapo variant {} already; cut that link first",
             there.id, other.sapo_id
@@ -291,7 +319,7 @@ async fn gone(run: &Run<'_>, links: &[Link]) -> Result<Outcome, Halt> {
         if link.code.as_deref() == Some("deleted") {
             continue;
         }
-        match run.abaha.hide_product(&link.channel_id).await {
+        match run.abaha()?.hide_product(&link.channel_id).await {
             Ok(()) | Err(CallError::NotFound { .. } | CallError::Refused { code: "unknown_product", .. }) => {
                 hidden += 1;
             }
@@ -315,7 +343,7 @@ async fn branch(run: &Run<'_>) -> Result<String, Halt> {
     }
     let reason = "no branch (Chi nhánh) is chosen and the shop has no default one; set `branch` and run `sapo-sync connect apply`";
     let found = default_branch(run).await?;
-    found.map(|id| id.to_string()).ok_or_else(|| Outcome::parked(Cause::Setup, None, reason).into())
+    found.map(|id| id.to_string()).ok_or_else(|| wrong_settings(reason).into())
 }
 
 /// The shop's default branch: the one it marks (`is_primary`, unconfirmed), else its only one. It is asked for as
@@ -329,50 +357,11 @@ pub async fn default_branch(run: &Run<'_>) -> Result<Option<u64>, Halt> {
         return Ok(Some(branch));
     }
     let locations = run.omni.locations().await?;
-    let primary = locations.iter().find(|location| location.primary && location.active);
-    let found = primary.or(if locations.len() == 1 { locations.first() } else { None }).map(|location| location.id);
+    let found = Choice::default_of(&locations);
     if let Some(branch) = found {
         known().insert(account, (branch, run.context.clock.after(run.context.recheck)));
     }
     Ok(found)
-}
-
-/// The topic of the events by which a component's change reaches what is made of it.
-const COMPONENT: &str = "component";
-
-/// Remembers which variants decide the product's stock; tells whether that is news.
-async fn set_components(run: &Run<'_>, product: &PosProduct) -> Result<bool, Halt> {
-    let mut components: Vec<String> = product.variants.iter().flat_map(|variant| variant.components.clone()).collect();
-    components.retain(|component| !product.variants.iter().any(|variant| variant.id == *component));
-    components.sort_unstable();
-    components.dedup();
-    let changed = run.store().set_components(run.name(), &product.id, &components).await?;
-    Ok(changed && !components.is_empty())
-}
-
-/// A component's change re-reads the combos and pack sizes of other products that hold it; where that moves them, what
-/// is made of them in turn.
-async fn follow_components(run: &Run<'_>, product: &PosProduct) -> Result<(), Halt> {
-    let mut dependents = BTreeSet::new();
-    for variant in &product.variants {
-        dependents.extend(run.store().dependents(run.name(), &variant.id, &product.id).await?);
-    }
-    for dependent in dependents {
-        follow_up(run, dependent);
-    }
-    Ok(())
-}
-
-/// Has a product read and pushed anew once this event is settled.
-fn follow_up(run: &Run<'_>, product_id: String) {
-    let key = ObjectKey {
-        connection: run.name().to_owned(),
-        source: System::Omni,
-        kind: Kind::Product,
-        object_id: product_id,
-    };
-    let body = bytes::Bytes::from_static(b"{}");
-    run.follow_up(Event::new(key, run.event.store.clone(), COMPONENT, Shape::Id, run.context.clock.now(), body));
 }
 
 /// Pushes the product of an order's line first; tells the id of the line's variant on the channel, where it has one now.
@@ -400,11 +389,11 @@ pub async fn known(
         return Ok(Some(link.channel_id));
     }
     let Some(sku) = Sku::new(sku) else { return Ok(None) };
-    let Some(there) = single_match(run, &sku).await? else {
+    let Some(there) = single_match(run, &sku, variant_id).await? else {
         return Ok(None);
     };
     let mut link = Link::new(run.name(), LinkKind::Product, variant_id, &there.id, sku.as_str());
     link.sapo_parent = product_id.map(ToOwned::to_owned);
-    create::record_link(run, &mut link, None, &[cause_key(&sku)]).await?;
+    create::record_first(run, &mut link, None, &[cause_key(&sku)]).await?;
     Ok(Some(there.id))
 }

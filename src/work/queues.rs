@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use tokio::sync::watch;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::context::Context;
@@ -15,12 +16,14 @@ use crate::broker::{Queue, Share};
 use crate::domain::clock::{Millis, millis};
 use crate::domain::event::Kind;
 use crate::store::StoreError;
-use crate::store::leases::{Lease, Member};
+use crate::store::leases::{BEYOND_BELIEF, Lease, Member};
 
 /// A lease ends so long after its last renewal: a dead worker's queues move after that.
 const LEASE: Duration = Duration::from_secs(8);
 /// How often leases are renewed and shared anew.
 const TICK: Duration = Duration::from_secs(1);
+/// A worker that cannot reach the broker for so long leaves its queues to others; longer than a restart of it takes.
+const CUT_OFF: Duration = Duration::from_secs(20);
 /// How long a stopping worker waits for its queues to be drained.
 const DRAIN: Duration = Duration::from_secs(15);
 
@@ -30,6 +33,9 @@ pub struct Queues {
     partitions: u16,
     wanted: watch::Sender<BTreeSet<Queue>>,
     held: watch::Receiver<BTreeSet<Queue>>,
+    up: watch::Receiver<bool>,
+    /// When the broker could be reached last.
+    reached: Instant,
 }
 
 /// The queues that this process may take from: `None` where it has them all.
@@ -39,8 +45,10 @@ pub type Wanted = Option<watch::Receiver<BTreeSet<Queue>>>;
 pub fn share(kinds: &[Kind], partitions: u16) -> (Queues, Share) {
     let (wanted, wanted_seen) = watch::channel(BTreeSet::new());
     let (held, held_seen) = watch::channel(BTreeSet::new());
-    let queues = Queues { kinds: kinds.to_vec(), partitions, wanted, held: held_seen };
-    (queues, Share { wanted: wanted_seen, held })
+    let up = watch::Sender::new(false);
+    let (up_seen, reached) = (up.subscribe(), Instant::now());
+    let queues = Queues { kinds: kinds.to_vec(), partitions, wanted, held: held_seen, up: up_seen, reached };
+    (queues, Share { wanted: wanted_seen, held, up })
 }
 
 impl Queues {
@@ -52,32 +60,54 @@ impl Queues {
     /// Takes and keeps this worker's share until stopped, then gives everything up once it is drained.
     pub async fn keep(mut self, context: Context, stop: CancellationToken) {
         let mut tick = tokio::time::interval(TICK);
-        let mut renewed = context.clock.now();
+        let mut renewed = Instant::now();
         let mut given_up = BTreeSet::new();
         while stop.run_until_cancelled(tick.tick()).await.is_some() {
             let shared = tokio::time::timeout(LEASE, self.share_anew(&context, &mut given_up)).await;
             match shared {
-                Ok(Ok(())) => renewed = context.clock.now(),
+                Ok(Ok(())) => renewed = Instant::now(),
                 Ok(Err(error)) => tracing::debug!(%error, "leases cannot be renewed"),
                 Err(_) => tracing::debug!("leases cannot be renewed: the state database does not answer"),
             }
-            if context.clock.now() - renewed > millis(LEASE) {
+            if renewed.elapsed() > LEASE {
                 // Somebody else may have them by now.
                 self.wanted.send_if_modified(|wanted| !std::mem::take(wanted).is_empty());
             }
             #[allow(clippy::cast_precision_loss)]
             metrics::gauge!("sapo_sync_queues_held").set(self.held.borrow().len() as f64);
         }
+        let handed_over = tokio::time::timeout(DRAIN + LEASE, self.hand_over(&context)).await;
+        if let Ok(Err(error)) = handed_over {
+            tracing::debug!(%error, "leases cannot be given up; they end by themselves");
+        }
+    }
+
+    /// Gives everything up: what is idle at once, what is being worked on when that has ended. Until then its lease is
+    /// renewed; what does not end in time, or may still be worked on, keeps a lease that ends by itself.
+    async fn hand_over(&mut self, context: &Context) -> Result<(), StoreError> {
         self.wanted.send_replace(BTreeSet::new());
-        let drained = async { self.held.wait_for(BTreeSet::is_empty).await.is_ok() };
-        let _drained = tokio::time::timeout(DRAIN, drained).await;
-        let _best_effort = tokio::time::timeout(LEASE, async {
-            for queue in self.all() {
+        context.store.leave(&context.owner).await?;
+        let by = Instant::now() + DRAIN;
+        let mut kept: BTreeSet<Queue> = self.all().collect();
+        while Instant::now() < by {
+            let held = self.held.borrow_and_update().clone();
+            let idle: Vec<Queue> = kept.difference(&held).copied().collect();
+            for queue in idle {
                 context.store.drop_lease(&queue.to_string(), &context.owner).await?;
+                kept.remove(&queue);
             }
-            context.store.leave(&context.owner).await
-        })
-        .await;
+            if kept.is_empty() {
+                break;
+            }
+            let names: Vec<String> = kept.iter().map(ToString::to_string).collect();
+            if let Err(error) = context.store.renew_leases(&context.owner, &names, LEASE).await {
+                tracing::debug!(%error, "leases of what is being worked on cannot be renewed");
+            }
+            if let Ok(Err(_)) = tokio::time::timeout(TICK, self.held.changed()).await {
+                break;
+            }
+        }
+        Ok(())
     }
 
     fn all(&self) -> impl Iterator<Item = Queue> {
@@ -85,10 +115,23 @@ impl Queues {
         self.kinds.iter().flat_map(move |kind| (0..partitions).map(move |partition| Queue { kind: *kind, partition }))
     }
 
-    async fn share_anew(&self, context: &Context, given_up: &mut BTreeSet<Queue>) -> Result<(), StoreError> {
+    /// Whether the broker has been out of reach for so long that others are to have the queues.
+    fn is_cut_off(&mut self) -> bool {
+        if *self.up.borrow() {
+            self.reached = Instant::now();
+        }
+        self.reached.elapsed() > CUT_OFF
+    }
+
+    async fn share_anew(&mut self, context: &Context, given_up: &mut BTreeSet<Queue>) -> Result<(), StoreError> {
         let store = &context.store;
-        let kinds: Vec<&str> = self.kinds.iter().map(|kind| kind.as_str()).collect();
-        store.join(&context.owner, ROLE, &kinds.join(","), LEASE).await?;
+        let cut_off = self.is_cut_off();
+        if cut_off {
+            store.leave(&context.owner).await?;
+        } else {
+            let kinds: Vec<&str> = self.kinds.iter().map(|kind| kind.as_str()).collect();
+            store.join(&context.owner, ROLE, &kinds.join(","), LEASE).await?;
+        }
         let wanted = self.wanted.borrow().clone();
         let held = self.held.borrow().clone();
         let names: Vec<String> = wanted.union(&held).map(ToString::to_string).collect();
@@ -103,10 +146,16 @@ impl Queues {
             store.drop_lease(&queue.to_string(), &context.owner).await?;
         }
         given_up.retain(|queue| held.contains(queue));
+        // What another one took meanwhile is left to it for a tick at least, until nothing of it is held here any more.
+        given_up.extend(wanted.difference(&kept));
         let mut mine: BTreeSet<Queue> = wanted.intersection(&kept).copied().collect();
         let leases = store.leases("").await?;
         let taken = taken_by_others(&leases, &context.owner, context.clock.now());
-        let fair = fair_shares(&store.members(ROLE).await?, &self.kinds, self.partitions);
+        let fair = if cut_off {
+            self.kinds.iter().map(|kind| (*kind, 0)).collect()
+        } else {
+            fair_shares(&store.members(ROLE).await?, &self.kinds, self.partitions)
+        };
         for (queue, change) in changes(&mine, &taken, &fair, self.partitions) {
             match change {
                 Change::GiveUp => {
@@ -143,7 +192,9 @@ enum Change {
 fn taken_by_others(leases: &[Lease], owner: &str, now: Millis) -> BTreeSet<Queue> {
     leases
         .iter()
-        .filter(|lease| lease.owner != owner && lease.lease_until > now)
+        .filter(|lease| {
+            lease.owner != owner && lease.lease_until > now && lease.lease_until < now + millis(BEYOND_BELIEF)
+        })
         .filter_map(|lease| Queue::from_word(&lease.name))
         .collect()
 }

@@ -27,12 +27,10 @@ use crate::store::{StoreError, Tx};
 pub async fn commit(context: &Context, batch: &Batch, processed: Processed) -> Result<bool, StoreError> {
     let event = &batch.event;
     let left = processed.left;
-    note_account(context, left.last_account.as_deref(), &processed.outcome).await?;
+    note_account(context, left.last_call, &processed.outcome).await?;
     let decided = decide(context, event, processed.outcome);
     crash::point("before_commit");
-    for follow_up in &left.follow_ups {
-        context.broker.publish(follow_up).await.map_err(|error| StoreError::NotFound(error.to_string()))?;
-    }
+    send_on(context, &left.follow_ups).await?;
     let mut steps = left.steps;
     if event.attempts == 0 && event.parked_since.is_none() {
         steps.insert(
@@ -105,6 +103,31 @@ pub async fn commit(context: &Context, batch: &Batch, processed: Processed) -> R
     Ok(decided.verdict == Verdict::Dead)
 }
 
+/// Publishes what follows from an event. What the broker does not take now is parked, due at once: the event is not to be
+/// worked on again for its sake.
+async fn send_on(context: &Context, follow_ups: &[Event]) -> Result<(), StoreError> {
+    let mut taken = true;
+    for event in follow_ups {
+        taken = taken && context.broker.publish(event).await.is_ok();
+        if taken {
+            continue;
+        }
+        let park = ToPark {
+            event,
+            account: &super::account_of(context, event),
+            class: class_number(event),
+            cause: Cause::Replay,
+            cause_key: None,
+            reason: "it follows from another change, and the queue took nothing just then",
+            due_at: context.clock.now(),
+        };
+        let mut tx = context.store.begin().await?;
+        context.store.park(&mut tx, &park).await?;
+        tx.commit().await?;
+    }
+    Ok(())
+}
+
 /// Acknowledges a committed batch, the older states first.
 pub async fn acknowledge(batch: Batch, dead: bool) {
     for older in batch.superseded {
@@ -120,8 +143,13 @@ pub fn joined(cause: Cause, reason: &str, due: Millis, account: String) -> Proce
 }
 
 /// Closes an account that fails again and again, or asks for a long pause; opens it when it works.
-async fn note_account(context: &Context, account: Option<&str>, outcome: &Outcome) -> Result<(), StoreError> {
-    let Some(account) = account else { return Ok(()) };
+async fn note_account(
+    context: &Context,
+    last_call: Option<(String, &'static str)>,
+    outcome: &Outcome,
+) -> Result<(), StoreError> {
+    let Some((account, answer)) = last_call else { return Ok(()) };
+    let account = account.as_str();
     let now = context.clock.now();
     let set = |failing: bool| {
         let mut set = context.failing.lock().unwrap_or_else(PoisonError::into_inner);
@@ -142,7 +170,10 @@ async fn note_account(context: &Context, account: Option<&str>, outcome: &Outcom
                 context.limits.close_until(account, until);
             }
         }
-        Outcome::Parked { cause: Cause::Throttled, due: Some(due), .. } if *due > now + millis(LONG_WAIT) => {
+        // Where the last call went well, it was another account's line that had no room.
+        Outcome::Parked { cause: Cause::Throttled, due: Some(due), .. }
+            if answer == "throttled" && *due > now + millis(LONG_WAIT) =>
+        {
             set(true);
             context.store.close_account(account, *due, false, "throttled").await?;
         }

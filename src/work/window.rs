@@ -185,6 +185,9 @@ fn merge(current: &Event, next: &Event) -> (bool, Event) {
     merged.force = current.force || next.force;
     merged.job = merged.job.or_else(|| current.job.clone()).or_else(|| next.job.clone());
     merged.parked_since = current.parked_since.or(next.parked_since);
+    if current.is_by_hand() || next.is_by_hand() {
+        merged.take_on_wish();
+    }
     (takes_over, merged)
 }
 
@@ -192,7 +195,7 @@ fn merge(current: &Event, next: &Event) -> (bool, Event) {
 mod tests {
     use super::*;
     use crate::broker::BrokerError;
-    use crate::domain::event::{Kind, System};
+    use crate::domain::event::{BY_HAND, Kind, System};
     use bytes::Bytes;
 
     struct Held(Event, bool);
@@ -273,6 +276,20 @@ mod tests {
         let whole = |version, body| event("1", Some(version), Shape::Whole, body);
         let late = [whole(6, "f"), event("1", None, Shape::Partial, "p"), whole(4, "d"), whole(5, "e")];
         assert!(window(&late).take().unwrap().event.must_be_read());
+    }
+
+    #[test]
+    fn a_wish_made_by_hand_outlives_what_joins_it_before_and_after() {
+        let mut wish = event("1", None, Shape::Id, "{}");
+        wish.force = true;
+        BY_HAND.clone_into(&mut wish.topic);
+        let told = event("1", Some(5), Shape::Whole, "a");
+        for both in [[wish.clone(), told.clone()], [told.clone(), wish.clone()]] {
+            let merged = window(&both).take().unwrap().event;
+            assert!(merged.is_by_hand() && merged.must_be_read(), "{merged:?}");
+        }
+        let forced = Event { force: true, ..told.clone() };
+        assert!(!window(&[forced, told]).take().unwrap().event.is_by_hand());
     }
 
     #[test]

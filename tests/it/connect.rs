@@ -92,6 +92,26 @@ async fn applying_removes_nothing_unless_it_is_told_to_prune() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_site_is_connected_under_another_name_once_the_first_is_pruned_in_the_same_go() {
+    let world = World::new().await;
+    let renamed = world.connections(ALL, "").replacen("name = \"mau-abaha\"", "name = \"hai\"", 1);
+    let error = try_apply(&world, &renamed, false).await.expect_err("one active connection a site");
+    check_message("one active connection a site", &error, &["hai", "site", "mau-abaha", "--prune"]);
+    let applied = try_apply(&world, &renamed, true).await.unwrap();
+    assert_eq!(
+        applied.changes,
+        [
+            "connection mau-abaha: stopped",
+            "connection hai: connected; only orders made from now on are created on the other side"
+        ]
+    );
+    let known = world.store().snapshot().await.unwrap();
+    let state = |name: &str| known.connections[name].connection.state;
+    assert_eq!((state(CONNECTION), state("hai")), (State::Stopped, State::Active));
+    world.finish(&[]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_file_that_is_wrong_in_itself_names_the_key_and_the_cure() {
     let world = World::new().await;
     let text = world.connections(ALL, "");

@@ -355,17 +355,23 @@ async fn a_database_that_lags_or_is_newer_is_told_and_left_as_it_is(place: &dyn 
     store.close().await;
 }
 
-async fn connections_come_back_as_they_were_written_and_a_failed_change_leaves_nothing(place: &dyn Place) {
-    let store = place.open().await;
-    let shop = StoreAccount {
+/// A store to connect to.
+pub fn shop() -> StoreAccount {
+    StoreAccount {
         alias: "cuahangmau".into(),
         access_token: "token".into(),
         webhook_secrets: vec!["old".into(), "new".into()],
         base_url: None,
         tenant_id: None,
-    };
-    let row = |name: &str, site: &str, store: &str| ConnectionAccount {
+    }
+}
+
+/// A connection of a store.
+pub fn account(channel: System, name: &str, site: &str, store: &str) -> ConnectionAccount {
+    ConnectionAccount {
         token: "abaha".into(),
+        api_key: None,
+        confirmed: None,
         webhook_header: Some(("x-key".into(), "value".into())),
         webhook_secrets: Vec::new(),
         base_url: None,
@@ -373,13 +379,19 @@ async fn connections_come_back_as_they_were_written_and_a_failed_change_leaves_n
         connection: Connection {
             name: name.into(),
             store: store.into(),
-            channel: System::Abaha,
+            channel,
             site: site.into(),
             state: State::Active,
             settings: Settings::default(),
             activated_at: 5,
         },
-    };
+    }
+}
+
+async fn connections_come_back_as_they_were_written_and_a_failed_change_leaves_nothing(place: &dyn Place) {
+    let store = place.open().await;
+    let shop = shop();
+    let row = |name: &str, site: &str, store: &str| account(System::Abaha, name, site, store);
     let empty = store.snapshot_stamp().await.unwrap();
     let mut tx = store.begin().await.unwrap();
     store.put_store(&mut tx, &shop).await.unwrap();

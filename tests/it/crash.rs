@@ -9,8 +9,12 @@ use rust_decimal::Decimal;
 use sapo_sync::app::{migrate, open_store};
 use sapo_sync::broker::Broker;
 use sapo_sync::config::Config;
-use sapo_sync::sandbox::{Api, BucketConfig, Phase, PlaceAbahaOrder, PlaceOrder, Sandbox, SandboxConfig};
+use sapo_sync::sandbox::{
+    Api, BucketConfig, NewWebProduct, Phase, PlaceAbahaOrder, PlaceOrder, PlaceWebOrder, Sandbox, SandboxConfig,
+    WebSite,
+};
 use sapo_sync::store::Store;
+use sapo_sync::store::channel_orders::ChannelOrderFilter;
 use sapo_sync::store::dead_letters::DeadFilter;
 use sapo_sync::sync::connect::{apply, file};
 use serde_json::json;
@@ -20,6 +24,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::backend::{Backend, environment, open_broker};
 use crate::harness::{CONNECTION, PATIENCE, Setup, config_of, connections_of, dong};
+use crate::web_world::{connections, web_alias, web_site, web_variant};
 
 /// A program in a process of its own, which can be killed.
 struct Killable {
@@ -35,8 +40,9 @@ struct Killable {
 }
 
 impl Killable {
-    async fn new() -> Self {
+    async fn new(story: Story) -> Self {
         let sandbox = Sandbox::start(SandboxConfig {
+            web_sites: story.webs(),
             bucket: BucketConfig { size: 2_000, leak_per_second: 1_000.0, header: true },
             abaha_bucket: None,
             retry: vec![Duration::from_millis(100); 100],
@@ -51,7 +57,7 @@ impl Killable {
         backend.set(&mut config);
         migrate(&config, &CancellationToken::new()).await.unwrap();
         let store = open_store(&config).await.unwrap();
-        let parsed = file::parse(&connections_of(&sandbox, CONNECTION, (true, true, true), ""), dir.path()).unwrap();
+        let parsed = file::parse(&story.connections(&sandbox), dir.path()).unwrap();
         let http = sapo_sync::app::sender(&config, store.clock()).unwrap();
         apply(&store, &http, &parsed, false, false, "test").await.unwrap();
         let broker = if config.is_scaled() { Some(open_broker(&config).await) } else { None };
@@ -72,6 +78,7 @@ impl Killable {
             .env("SAPO_SYNC__OUTGOING__ALLOW_CUSTOM_HOSTS", "true")
             .env("SAPO_SYNC__OUTGOING__SAPO_LIMIT", "2000+1000/s")
             .env("SAPO_SYNC__OUTGOING__ABAHA_LIMIT", "2000+1000/s")
+            .env("SAPO_SYNC__OUTGOING__WEB_LIMIT", "2000+1000/s")
             .env("SAPO_SYNC__RETRY__SCHEDULE", schedule.join(","))
             .env("SAPO_SYNC__RETRY__SETTLE_AFTER", "200ms")
             .env("SAPO_SYNC__RECONCILE__EVERY", "off")
@@ -178,14 +185,38 @@ impl Killable {
             .into_iter()
             .map(|order| json!([order["status"], order["pos_id"].is_null(), order["tel"]]))
             .collect();
+        let webs = self.sandbox.config().web_sites.iter().map(|site| self.sandbox.web(&site.alias));
+        let webs: Vec<_> = webs
+            .map(|web| {
+                let orders = web.orders();
+                let orders: Vec<_> = orders.iter().map(|order| &order["status"]).collect();
+                let sold = web.variant_by_sku("AT-S");
+                let stock: Vec<_> = sold.iter().map(|variant| &variant["inventory_quantity"]).collect();
+                json!([orders, stock])
+            })
+            .collect();
         json!({
             "omni": omni,
             "abaha": abaha,
+            "webs": webs,
+            "seen": self.seen_of_webs().await,
             "omni customers": self.sandbox.omni().customers().len(),
             "abaha customers": self.sandbox.abaha().customers().len(),
             "abaha products": self.sandbox.abaha().products().len(),
             "dead": letters.iter().map(|letter| format!("{}: {}", letter.code, letter.reason)).collect::<Vec<_>>(),
         })
+    }
+}
+
+impl Killable {
+    /// What the owner sees of a web's orders, and what drafts still hold.
+    async fn seen_of_webs(&self) -> serde_json::Value {
+        let filter = ChannelOrderFilter { limit: 10, ..ChannelOrderFilter::default() };
+        let rows = self.store.list_channel_orders(&filter).await.unwrap();
+        let variant = self.sandbox.omni().variant_by_sku("AT-S").unwrap().to_string();
+        let held = self.store.reserved(&self.sandbox.config().alias, &variant, &["58001".to_owned()]).await.unwrap();
+        let rows: Vec<_> = rows.iter().map(|row| json!([row.name, row.state, row.code])).collect();
+        json!([rows, held.to_string()])
     }
 }
 
@@ -199,14 +230,48 @@ impl Drop for Killable {
 #[derive(Clone, Copy, Debug)]
 enum Story {
     /// A paid order of a new customer on Abaha, then cancelled there.
-    FromAbaha,
+    Abaha,
     /// An order on Sapo of a new customer with a product that Abaha does not know, then cancelled.
-    FromSapo,
+    Sapo,
+    /// A paid order of a new customer on a web, approved at once, then cancelled there; drafts are held back.
+    Web,
 }
 
 impl Story {
+    fn webs(self) -> Vec<WebSite> {
+        let patient = WebSite { webhook_retry: vec![Duration::from_millis(100); 100], ..web_site(1) };
+        if matches!(self, Self::Web) { vec![patient] } else { Vec::new() }
+    }
+
+    fn connections(self, sandbox: &Sandbox) -> String {
+        let on = (true, true, true);
+        match self {
+            Self::Abaha | Self::Sapo => connections_of(sandbox, CONNECTION, on, ""),
+            Self::Web => {
+                let settings = "payment_method = 220001\napprove_orders = true\nreserve_unapproved = true";
+                connections(sandbox, on, settings)
+            }
+        }
+    }
+
+    /// The named steps of its way.
+    fn points(self) -> Vec<&'static str> {
+        match self {
+            Self::Abaha | Self::Sapo => POINTS.to_vec(),
+            Self::Web => {
+                let own = ["before_approval", "approved", "released"];
+                POINTS.iter().filter(|name| **name != "status_set").copied().chain(own).collect()
+            }
+        }
+    }
+
     async fn begin(self, world: &mut Killable) {
         world.start(None).await;
+        if matches!(self, Self::Web) {
+            let variants = vec![web_variant("AT-S", 120_000, 10)];
+            let product = NewWebProduct { name: "Áo thun".into(), published: true, variants };
+            world.sandbox.web(&web_alias(1)).add_product(product);
+        }
         world
             .sandbox
             .omni()
@@ -216,7 +281,7 @@ impl Story {
             .unwrap();
         assert!(!world.died_or_quiet().await);
         world.kill();
-        if matches!(self, Self::FromSapo) {
+        if matches!(self, Self::Sapo) {
             // Its webhook is never sent: the order's gates push it.
             world.sandbox.stop_webhooks();
             world.sandbox.omni().add_product(&json!({"name": "Quần vải", "category": "Quần", "variants": [{"sku": "QV-01", "retail": 350_000, "stock": {"58001": 4}}]})).unwrap();
@@ -226,7 +291,7 @@ impl Story {
 
     fn place(self, world: &Killable) -> u64 {
         match self {
-            Self::FromAbaha => world
+            Self::Abaha => world
                 .sandbox
                 .abaha()
                 .place_order(&PlaceAbahaOrder {
@@ -237,7 +302,7 @@ impl Story {
                     ..PlaceAbahaOrder::default()
                 })
                 .unwrap(),
-            Self::FromSapo => {
+            Self::Sapo => {
                 let customer = world.sandbox.omni().add_customer("Lê Văn Thử", Some("0912 000 009"));
                 let variant = world.sandbox.omni().variant_by_sku("QV-01").unwrap();
                 world
@@ -250,13 +315,23 @@ impl Story {
                     })
                     .unwrap()
             }
+            Self::Web => {
+                let web = world.sandbox.web(&web_alias(1));
+                let variant = web.variant_by_sku("AT-S")[0]["id"].as_u64().unwrap();
+                web.place_order(PlaceWebOrder {
+                    lines: vec![(variant, Decimal::TWO)],
+                    financial_status: "paid".into(),
+                    ..PlaceWebOrder::default()
+                })
+            }
         }
     }
 
     fn cancel(self, world: &Killable, id: u64) {
         match self {
-            Self::FromAbaha => world.sandbox.abaha().set_status(id, 0, Some("Hủy")).unwrap(),
-            Self::FromSapo => world.sandbox.omni().cancel(id).unwrap(),
+            Self::Abaha => world.sandbox.abaha().set_status(id, 0, Some("Hủy")).unwrap(),
+            Self::Sapo => world.sandbox.omni().cancel(id).unwrap(),
+            Self::Web => world.sandbox.web(&web_alias(1)).cancel_order(id).unwrap(),
         }
     }
 }
@@ -264,7 +339,7 @@ impl Story {
 /// Runs a story; kills at `point` while the order is made or, with `late`, while it is cancelled. `None` where the
 /// point was never reached.
 async fn run(story: Story, point: Option<&str>, late: bool) -> Option<serde_json::Value> {
-    let mut world = Killable::new().await;
+    let mut world = Killable::new(story).await;
     story.begin(&mut world).await;
     world.start(point.filter(|_| !late)).await;
     let order = story.place(&world);
@@ -311,9 +386,10 @@ const POINTS: [&str; 14] = [
 async fn every_point(story: Story) -> Vec<String> {
     let expected = run(story, None, false).await.unwrap();
     let orders = |side: &str| expected[side].as_array().map_or(0, Vec::len);
-    assert_eq!((orders("omni"), orders("abaha")), (1, 1), "{expected:#}");
+    let there = usize::from(!matches!(story, Story::Web));
+    assert_eq!((orders("omni"), orders("abaha")), (1, there), "{expected:#}");
     let mut reached = Vec::new();
-    for name in POINTS {
+    for name in story.points() {
         // Making queues and a database for each kill takes longer than the rest: there every step is killed at twice
         // while the order is made, and once while it is cancelled.
         let passings = if Backend::is_files() { 4 } else { 2 };
@@ -339,7 +415,7 @@ async fn every_point(story: Story) -> Vec<String> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_order_of_abaha_is_made_once_wherever_the_process_is_killed() {
-    let reached = every_point(Story::FromAbaha).await;
+    let reached = every_point(Story::Abaha).await;
     for name in POINTS.iter().filter(|name| **name != "status_set") {
         assert!(reached.iter().any(|seen| seen == name), "{name} was never reached: {reached:?}");
     }
@@ -347,7 +423,7 @@ async fn an_order_of_abaha_is_made_once_wherever_the_process_is_killed() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_order_of_sapo_is_made_once_wherever_the_process_is_killed() {
-    let reached = every_point(Story::FromSapo).await;
+    let reached = every_point(Story::Sapo).await;
     for name in [
         "published",
         "taken",
@@ -364,19 +440,29 @@ async fn an_order_of_sapo_is_made_once_wherever_the_process_is_killed() {
     }
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn an_order_of_a_web_is_made_once_wherever_the_process_is_killed() {
+    let reached = every_point(Story::Web).await;
+    for name in Story::Web.points() {
+        assert!(reached.iter().any(|seen| seen == name), "{name} was never reached: {reached:?}");
+    }
+}
+
 /// Kills the process from outside, at the moment at which an API has got, done or answered a call.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_order_is_made_once_when_the_process_is_killed_in_the_middle_of_a_call() {
     for (story, api, path) in [
-        (Story::FromAbaha, Api::Omni, "orders"),
-        (Story::FromAbaha, Api::Omni, "customers"),
-        (Story::FromSapo, Api::Abaha, "order/create"),
-        (Story::FromSapo, Api::Abaha, "customer/create"),
-        (Story::FromSapo, Api::Abaha, "product/create"),
+        (Story::Abaha, Api::Omni, "orders"),
+        (Story::Abaha, Api::Omni, "customers"),
+        (Story::Web, Api::Omni, "orders"),
+        (Story::Web, Api::Omni, "customers"),
+        (Story::Sapo, Api::Abaha, "order/create"),
+        (Story::Sapo, Api::Abaha, "customer/create"),
+        (Story::Sapo, Api::Abaha, "product/create"),
     ] {
         let expected = run(story, None, false).await.unwrap();
         for phase in [Phase::Received, Phase::WorkDone, Phase::Answered] {
-            let mut world = Killable::new().await;
+            let mut world = Killable::new(story).await;
             story.begin(&mut world).await;
             world.start(None).await;
             let pid = world.child.as_ref().unwrap().id();

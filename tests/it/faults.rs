@@ -179,6 +179,8 @@ impl Run {
             quiet.as_secs_f64()
         );
         assert!(verdict.wrong.is_empty(), "{verdict:#?}");
+        // Only what was at work at three kills; a few in many.
+        assert!(set_aside * 50 <= verdict.orders, "{set_aside} of {} orders were set aside", verdict.orders);
         assert!(verdict.orders > 0 && verdict.taken > 0, "there was a load: {verdict:#?}");
         let dead = self.cluster.dead().await;
         assert!(dead.is_empty(), "{dead:#?}");

@@ -20,6 +20,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 use crate::backend::Backend;
+use crate::web_world;
 
 /// The name of the one connection.
 pub const CONNECTION: &str = "mau-abaha";
@@ -42,6 +43,11 @@ pub struct Setup {
     pub call_timeout: Duration,
     pub sapo_limit: (u32, f64),
     pub abaha_limit: (u32, f64),
+    pub web_limit: (u32, f64),
+    /// Where Sapo and Abaha reach the receiver, where that is told.
+    pub public_url: Option<String>,
+    /// Connects the sandbox's Sapo Web sites instead of its Abaha site.
+    pub webs: bool,
 }
 
 impl Default for Setup {
@@ -63,6 +69,9 @@ impl Default for Setup {
             call_timeout: Duration::from_secs(10),
             sapo_limit: (2_000, 1_000.0),
             abaha_limit: (2_000, 1_000.0),
+            web_limit: (2_000, 1_000.0),
+            public_url: None,
+            webs: false,
         }
     }
 }
@@ -99,7 +108,12 @@ impl World {
         backend.set(&mut config);
         let mut world = Self { sandbox, dir, config, backend, running: None, checked: false };
         world.start().await;
-        world.apply(&world.connections(setup.switches, &setup.extra)).await;
+        let connections = if setup.webs {
+            web_world::connections(&world.sandbox, setup.switches, &setup.extra)
+        } else {
+            world.connections(setup.switches, &setup.extra)
+        };
+        world.apply(&connections).await;
         let base = world.url();
         world.sandbox.send_webhooks_to(&base);
         world
@@ -261,7 +275,12 @@ impl World {
 
     /// Runs a job (import, reconcile, plan) to its end.
     pub async fn run_job(&self, kind: &str) -> Job {
-        let job = self.store().add_job(kind, CONNECTION, "{}").await.unwrap();
+        self.run_job_for(kind, CONNECTION).await
+    }
+
+    /// The same for a connection of another name.
+    pub async fn run_job_for(&self, kind: &str, connection: &str) -> Job {
+        let job = self.store().add_job(kind, connection, "{}").await.unwrap();
         self.job_ended(&job.id).await
     }
 
@@ -357,6 +376,10 @@ pub fn config_of(setup: &Setup, data_dir: PathBuf) -> Config {
         call_timeout: setup.call_timeout,
         sapo_limit: setup.sapo_limit,
         abaha_limit: setup.abaha_limit,
+        web_limit: setup.web_limit,
+        public_url: setup.public_url.clone(),
+        oauth_omni: None,
+        oauth_web: None,
         retry: Retry { schedule: setup.schedule.clone(), settle_after: setup.settle_after, recheck: setup.recheck },
         reconcile_every: None,
         keep_ledger: None,

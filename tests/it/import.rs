@@ -3,12 +3,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use sapo_sync::domain::phone::Phone;
-use sapo_sync::sandbox::{Api, ApiEffect, ApiFault, SandboxConfig};
+use sapo_sync::sandbox::{Api, ApiEffect, ApiFault, Sandbox, SandboxConfig};
 use sapo_sync::store::links::{LinkFilter, LinkKind};
 use sapo_sync::sync::jobs::Summary;
 use serde_json::{Value, json};
 
-use crate::harness::{CONNECTION, Setup, World};
+use crate::harness::{CONNECTION, Setup, World, connections_of, until};
 
 /// A product as Abaha should show it: name, price, stock, shown, category.
 pub type Shown = (String, i64, i64, bool, Option<String>);
@@ -233,6 +233,72 @@ async fn a_job_can_be_stopped_by_hand_and_says_so() {
     let ended = world.job_ended(&job.id).await;
     assert_eq!((ended.state.as_str(), ended.reason.as_deref()), ("stopped", Some("stopped by hand")));
     world.finish(&[]).await;
+}
+
+fn throttled(path: &str, seconds: u64) -> ApiFault {
+    ApiFault {
+        api: Api::Abaha,
+        method: None,
+        path: path.into(),
+        skip: 0,
+        times: u32::MAX,
+        effect: ApiEffect::Status { code: 429, retry_after: Some(seconds) },
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_job_can_be_stopped_by_hand_while_its_shop_is_throttled() {
+    let world = World::new().await;
+    world.sandbox.faults().api(throttled("product/index$", 3_600));
+    let job = world.store().add_job("import", CONNECTION, "{}").await.unwrap();
+    let refused = async || world.sandbox.call_count(Api::Abaha, "POST", "product/index$") > 0;
+    until("the walk was refused", refused).await;
+    let asked = world.store().stop_job(&job.id, "test").await.unwrap().unwrap();
+    assert!(asked.finished_at.is_none(), "it is held: {asked:#?}");
+    let ended = world.job_ended(&job.id).await;
+    assert_eq!((ended.state.as_str(), ended.reason.as_deref()), ("stopped", Some("stopped by hand")));
+    world.finish(&[]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn jobs_that_only_wait_for_their_events_hold_up_no_other_shop() {
+    let switches = (true, false, false);
+    let world = World::with(Setup { switches, ..Setup::default() }).await;
+    world.sandbox.stop_webhooks();
+    let another = async |number: u64| {
+        let (alias, site) = (format!("hangxom{number}"), format!("50{number}"));
+        let config = SandboxConfig { alias, site, tenant_id: 70_000 + number, ..Setup::default().sandbox };
+        Sandbox::start(config).await.unwrap()
+    };
+    let (other, calm) = (another(2).await, another(3).await);
+    let others = [(&other, "other"), (&calm, "calm")].map(|(shop, name)| connections_of(shop, name, switches, ""));
+    world.apply(&[world.connections(switches, ""), others.concat()].concat()).await;
+    for shop in [&world.sandbox, &other, &calm] {
+        shop.omni().add_product(&json!({"name": "Áo", "variants": [{"sku": "AT-S", "retail": 1_000}]})).unwrap();
+    }
+    let mut busy = Vec::new();
+    for (shop, name) in [(&world.sandbox, CONNECTION), (&other, "other")] {
+        shop.faults().api(throttled("product/create$", 1));
+        busy.push(world.store().add_job("import", name, "{}").await.unwrap());
+    }
+    for job in &busy {
+        let waits = async || world.store().job(&job.id).await.unwrap().unwrap().found.contains("working");
+        until("it only waits for its events", waits).await;
+    }
+    // As many as walk at once.
+    assert!(!summary(&world.run_job_for("import", "calm").await).failed());
+    assert_eq!(calm.abaha().product_by_code("AT-S").len(), 1);
+    for job in &busy {
+        assert!(world.store().job(&job.id).await.unwrap().unwrap().finished_at.is_none(), "it waits still");
+    }
+    world.sandbox.faults().clear();
+    other.faults().clear();
+    for job in &busy {
+        assert_eq!(summary(&world.job_ended(&job.id).await).done, 1);
+    }
+    world.finish(&[]).await;
+    other.stop().await;
+    calm.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

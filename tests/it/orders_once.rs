@@ -3,9 +3,12 @@
 use std::time::Duration;
 
 use sapo_sync::sandbox::{Api, ApiEffect, PlaceAbahaOrder, PlaceOrder, Timing, WebhookEffect, WebhookFault};
+use sapo_sync::store::links::LinkKind;
+use secrecy::ExposeSecret as _;
 use serde_json::json;
+use sqlx::Connection as _;
 
-use crate::harness::{Setup, World, dong};
+use crate::harness::{CONNECTION, Setup, World, dong};
 use crate::orders::{
     FROM, abaha, abaha_body, all_settled, counts, fault, fixture_products, impatient, link_in, link_out,
     linked_product, omni_body, open_intents, order_in, order_out, place_in, place_out, post_abaha, post_omni, sapo,
@@ -348,5 +351,63 @@ async fn an_abaha_order_that_could_be_ours_waits_until_that_is_known_and_then_go
     let linked = link_in(&world, inward).await;
     assert!(world.sandbox.omni().order_by_reference(&code).len() <= 1);
     assert_eq!(linked.sapo_id == out.to_string(), counts(&world) == (1, 1));
+    world.finish(&[]).await;
+}
+
+/// Puts a back-up of the state database back that is older than every order. What was done at the shops stays done.
+pub async fn put_older_back(world: &mut World) {
+    world.stop().await;
+    let mut connection = sqlx::AnyConnection::connect(world.config.database_url.expose_secret()).await.unwrap();
+    let older = "delete from links where kind = 'order'; delete from intents where kind in ('order', 'prepayment');
+        delete from objects where kind = 'order'; delete from ledger where kind = 'order'; delete from channel_orders;
+        delete from reservations; delete from job_rows; delete from jobs";
+    sqlx::raw_sql(older).execute(&mut connection).await.unwrap();
+    connection.close().await.unwrap();
+    world.start().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn orders_that_a_back_up_put_back_does_not_know_are_linked_by_a_reconcile_and_not_made_twice() {
+    let mut world = World::new().await;
+    let line = linked_product(&world, "AT-S").await;
+    let (inward, code) = place_in(&world, &PlaceAbahaOrder { paid: true, ..order_in("AT-S", 1) });
+    let out = place_out(&world, order_out(line, 2));
+    world.quiet().await;
+    let (here, there) = (sapo(&world, &code)["id"].to_string(), abaha(&world, out)["id"].to_string());
+    put_older_back(&mut world).await;
+    assert_eq!(world.store().link_by_sapo(CONNECTION, LinkKind::Order, &here).await.unwrap(), None);
+    world.sandbox.clear_calls();
+    world.run_job("reconcile").await;
+    world.quiet().await;
+    assert_eq!(counts(&world), (2, 2), "{:#?}", world.events().await);
+    let none = Vec::<String>::new();
+    assert_eq!((writes(&world, Api::Omni), writes(&world, Api::Abaha)), (none.clone(), none), "nothing is sent again");
+    assert_eq!(link_in(&world, inward).await.sapo_id, here);
+    assert_eq!(link_out(&world, out).await.channel_id, there);
+    // They are followed as before.
+    world.sandbox.abaha().set_status(inward, 0, None).unwrap();
+    world.sandbox.omni().cancel(out).unwrap();
+    world.quiet().await;
+    assert_eq!((&sapo(&world, &code)["status"], &abaha(&world, out)["status"]), (&json!("cancelled"), &json!(0)));
+    world.finish(&[]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_order_of_ours_that_a_back_up_put_back_does_not_know_is_linked_when_sapo_speaks_of_it() {
+    let mut world = World::new().await;
+    linked_product(&world, "AT-S").await;
+    let (inward, code) = place_in(&world, &order_in("AT-S", 1));
+    world.quiet().await;
+    let here = sapo(&world, &code)["id"].as_u64().unwrap();
+    put_older_back(&mut world).await;
+    // Cancelled on Abaha while nobody knew of the link: that is heard with it.
+    world.sandbox.stop_webhooks();
+    world.sandbox.abaha().set_status(inward, 0, None).unwrap();
+    world.sandbox.send_webhooks_to(&world.url());
+    world.sandbox.omni().finalize(here).unwrap();
+    world.quiet().await;
+    assert_eq!(link_in(&world, inward).await.sapo_id, here.to_string());
+    assert_eq!(sapo(&world, &code)["status"], "cancelled");
+    assert_eq!(counts(&world), (1, 1));
     world.finish(&[]).await;
 }

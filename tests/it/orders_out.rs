@@ -5,8 +5,8 @@ use serde_json::{Value, json};
 
 use crate::harness::{Setup, World, dong};
 use crate::orders::{
-    FROM, TEL, abaha, add_product, counts, fixture_products, link_out, linked_product, omni_body, order_out, place_out,
-    post_omni, reason, variant, world, writes,
+    FROM, TEL, abaha, add_product, counts, fixture_products, link_out, linked_product, omni_body, order_in, order_out,
+    place_in, place_out, post_omni, reason, sapo, variant, world, writes,
 };
 use crate::proxy::proxied;
 
@@ -296,5 +296,27 @@ async fn one_person_however_written_is_one_customer_on_abaha() {
         let made = abaha(&world, order);
         assert_eq!((&made["tel"], &made["customer_id"]), (&json!("0981234567"), &customers[0]["id"]));
     }
+    world.finish(&[]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_order_deleted_on_sapo_is_an_error_of_its_link_and_stands_on_abaha() {
+    let world = World::new().await;
+    let line = linked_product(&world, "AT-S").await;
+    let out = place_out(&world, order_out(line, 1));
+    let (inward, code) = place_in(&world, &order_in("AT-S", 1));
+    world.quiet().await;
+    let made = sapo(&world, &code)["id"].as_u64().unwrap();
+    for order in [out, made] {
+        world.sandbox.omni().delete_order(order).unwrap();
+    }
+    world.quiet().await;
+    for order in [out, made] {
+        assert_eq!(world.outcome(order).await, ("done".into(), "deleted".into()));
+        assert_eq!(link_out(&world, order).await.code.as_deref(), Some("deleted"));
+    }
+    assert_eq!(abaha(&world, out)["status"], 5);
+    assert_eq!(world.sandbox.abaha().order(inward).unwrap()["status"], 5);
+    assert_eq!(counts(&world), (0, 2));
     world.finish(&[]).await;
 }

@@ -287,12 +287,12 @@ fn pick(orders: &mut [Placed], n: usize) -> Option<&mut Placed> {
     if len == 0 { None } else { orders.get_mut(n % len) }
 }
 
-fn phone(person: u8) -> String {
+pub fn phone(person: u8) -> String {
     format!("09120000{person:02}")
 }
 
 /// How often a property is tried; more with `PROPTEST_CASES`.
-fn runner(cases: u32) -> TestRunner {
+pub fn runner(cases: u32) -> TestRunner {
     let configured = Config::default();
     let cases = if configured.cases == 256 { cases } else { configured.cases };
     TestRunner::new(Config { cases, failure_persistence: None, max_shrink_iters: 20, ..configured })

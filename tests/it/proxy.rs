@@ -34,6 +34,7 @@ struct Shared {
     client: reqwest::Client,
     passed: Mutex<Vec<Passed>>,
     requests: Mutex<Vec<(&'static str, Edit)>>,
+    answers: Mutex<Vec<(&'static str, Edit)>>,
 }
 
 impl Proxy {
@@ -41,7 +42,8 @@ impl Proxy {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
         let client = reqwest::Client::builder().no_proxy().build().unwrap();
-        let shared = Arc::new(Shared { target, client, passed: Mutex::default(), requests: Mutex::default() });
+        let (passed, requests, answers) = (Mutex::default(), Mutex::default(), Mutex::default());
+        let shared = Arc::new(Shared { target, client, passed, requests, answers });
         let router = Router::new().fallback(pass).with_state(Arc::clone(&shared));
         tokio::spawn(async move { axum::serve(listener, router).await });
         Self { url, shared }
@@ -50,6 +52,11 @@ impl Proxy {
     /// Changes the bodies of `POST`s to this path before they arrive.
     pub fn edit_requests(&self, path: &'static str, edit: impl Fn(&mut Value) + Send + Sync + 'static) {
         self.shared.requests.lock().unwrap().push((path, Box::new(edit)));
+    }
+
+    /// Changes the answers to calls of this path before they go back.
+    pub fn edit_answers(&self, path: &'static str, edit: impl Fn(&mut Value) + Send + Sync + 'static) {
+        self.shared.answers.lock().unwrap().push((path, Box::new(edit)));
     }
 
     /// Everything that passed with a body.
@@ -100,7 +107,12 @@ async fn pass(
     }
     let Ok(answer) = request.send().await else { return status(StatusCode::BAD_GATEWAY, Body::empty()) };
     let code = answer.status();
-    let Ok(answered) = answer.bytes().await else { return status(StatusCode::BAD_GATEWAY, Body::empty()) };
+    let Ok(mut answered) = answer.bytes().await else { return status(StatusCode::BAD_GATEWAY, Body::empty()) };
+    for (_, edit) in shared.answers.lock().unwrap().iter().filter(|(wanted, _)| *wanted == path) {
+        let mut json: Value = serde_json::from_slice(&answered).unwrap_or(Value::Null);
+        edit(&mut json);
+        answered = json.to_string().into();
+    }
     status(code, Body::from(answered))
 }
 

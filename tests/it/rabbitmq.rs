@@ -39,7 +39,7 @@ struct Shared {
 async fn share(broker: &RabbitMq, queues: &[Queue]) -> Shared {
     let (wanted, wants) = watch::channel(queues.iter().copied().collect());
     let (holds, held) = watch::channel(BTreeSet::new());
-    let consumer = broker.consume(Share { wanted: wants, held: holds }).await.unwrap();
+    let consumer = broker.consume(Share { wanted: wants, held: holds, up: watch::Sender::new(false) }).await.unwrap();
     Shared { wanted, held, consumer }
 }
 
@@ -90,6 +90,56 @@ async fn each_kind_of_each_partition_comes_by_its_own_queue_and_a_second_process
     connection.close(200, "OK".into()).await.unwrap();
     broker.close().await;
     second.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs RabbitMQ; deploy/test.sh runs it"]
+async fn every_queue_is_declared_with_the_arguments_that_keep_what_is_in_it() {
+    type Argument<'a> = (&'a str, AMQPValue);
+    let word = |text: &str| AMQPValue::LongString(text.into());
+    let prefix = Prefix::new();
+    prefix.open().await.close().await;
+    let dead = format!("{}.dead", prefix.name);
+    let quorum = || ("x-queue-type", word("quorum"));
+    let events = [
+        quorum(),
+        ("x-single-active-consumer", AMQPValue::Boolean(true)),
+        ("x-delivery-limit", AMQPValue::LongInt(1_000)),
+        ("x-dead-letter-exchange", word(&dead)),
+        ("x-dead-letter-routing-key", word("dead")),
+        ("x-dead-letter-strategy", word("at-least-once")),
+        ("x-overflow", word("reject-publish")),
+    ];
+    let letters = [
+        quorum(),
+        ("x-single-active-consumer", AMQPValue::Boolean(true)),
+        ("x-delivery-limit", AMQPValue::LongInt(1_000_000_000)),
+    ];
+    let (connection, _) = rabbit::channel().await;
+    // RabbitMQ refuses a declaration whose arguments are not those that the queue has.
+    let is_so = async |name: &str, arguments: &[Argument<'_>]| {
+        let mut table = FieldTable::default();
+        for (name, value) in arguments {
+            table.insert((*name).into(), value.clone());
+        }
+        let channel = connection.create_channel().await.unwrap();
+        channel.queue_declare(name.into(), QueueDeclareOptions::durable(), table).await.is_ok()
+    };
+    let names = prefix.queues().into_iter().map(|queue| format!("{}.{queue}", prefix.name));
+    let of_events: Vec<(String, &[Argument<'_>])> = names.map(|name| (name, events.as_slice())).collect();
+    for (name, arguments) in of_events.into_iter().chain([(dead.clone(), letters.as_slice())]) {
+        assert!(is_so(&name, arguments).await, "{name}");
+        for left_out in 0..arguments.len() {
+            let others: Vec<Argument<'_>> = arguments
+                .iter()
+                .enumerate()
+                .filter(|(n, _)| *n != left_out)
+                .map(|(_, argument)| argument.clone())
+                .collect();
+            assert!(!is_so(&name, &others).await, "{name} has no {}", arguments[left_out].0);
+        }
+    }
+    connection.close(200, "OK".into()).await.unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -316,7 +316,7 @@ async fn a_worker_that_is_stopped_finishes_its_call_and_hands_over_the_rest() {
         let asked = Instant::now();
         cluster.signal(victim, signal);
         // Its queues of the other kinds hold nothing and move while the call is still out.
-        until("the others have its idle queues", async || cluster.queues_of(other).await.len() >= 5).await;
+        until("the others have its idle queues", async || cluster.queues_of(other).await.len() == 5).await;
         assert!(cluster.is_running(victim), "it waits for its call");
         cluster.shop().faults().release(&hold);
         let status = cluster.ended(victim).await;

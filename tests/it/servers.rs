@@ -82,11 +82,16 @@ impl RabbitServer {
 
     /// Sets off the alarm for memory, or ends it: with it on, nothing that is published is taken.
     pub async fn alarm(&self, on: bool) {
+        self.ctl(&["set_vm_memory_high_watermark", if on { "0.00000001" } else { "0.4" }]).await;
+    }
+
+    /// Runs `rabbitmqctl`; it must succeed.
+    pub async fn ctl(&self, arguments: &[&str]) {
         let program = find("rabbitmqctl", &["/usr/lib/rabbitmq/bin"], "rabbitmq-server");
         let mut command = self.command(&program);
-        command.args(["set_vm_memory_high_watermark", if on { "0.00000001" } else { "0.4" }]).stdout(Stdio::null());
-        let status = tokio::task::spawn_blocking(move || command.status()).await.unwrap().unwrap();
-        assert!(status.success(), "rabbitmqctl sets the watermark");
+        command.args(arguments);
+        let done = tokio::task::spawn_blocking(move || command.output()).await.unwrap().unwrap();
+        assert!(done.status.success(), "rabbitmqctl {arguments:?}: {}", String::from_utf8_lossy(&done.stderr));
     }
 
     fn command(&self, program: &Path) -> Command {
@@ -175,6 +180,20 @@ impl PostgresServer {
         if let Some(mut child) = self.child.take() {
             let _ended_before = child.kill();
             let _gone = child.wait();
+        }
+    }
+
+    /// Has it ask its user for this password from now on.
+    pub async fn ask_for_password(&self, password: &str) {
+        let mut connection = PgConnection::connect(&self.url()).await.unwrap();
+        let set = format!("set password_encryption = 'scram-sha-256'; alter role postgres password '{password}'");
+        sqlx::raw_sql(sqlx::AssertSqlSafe(set)).execute(&mut connection).await.unwrap();
+        std::fs::write(self.data().join("pg_hba.conf"), "host all all 127.0.0.1/32 scram-sha-256\n").unwrap();
+        sqlx::raw_sql("select pg_reload_conf()").execute(&mut connection).await.unwrap();
+        let deadline = Instant::now() + PATIENCE;
+        while PgConnection::connect(&self.url()).await.is_ok() {
+            assert!(Instant::now() < deadline, "PostgreSQL asks for no password");
+            tokio::time::sleep(Duration::from_millis(20)).await;
         }
     }
 

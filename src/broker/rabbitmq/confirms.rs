@@ -1,13 +1,13 @@
 //! Confirms, and the messages that come back because no queue takes them.
 
-use std::collections::HashSet;
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, Wake, Waker};
 
 use futures::StreamExt as _;
 use futures::stream::FuturesUnordered;
-use lapin::Confirmation;
+use lapin::{BasicProperties, Confirmation};
 
 /// Notes that something woke it.
 #[derive(Default)]
@@ -34,14 +34,14 @@ fn ready<F: Future>(pending: &mut FuturesUnordered<F>) -> Vec<F::Output> {
 }
 
 /// What became of a publish.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub(super) enum Taken {
     /// Kept durably.
     Yes,
     /// The broker said no.
     Refused,
-    /// No queue takes it.
-    Nowhere,
+    /// No queue takes it. Its properties came back with it.
+    Nowhere(Box<BasicProperties>),
     /// The connection was lost first.
     Unknown,
 }
@@ -59,7 +59,7 @@ pub(super) type Sent<C> = (u64, C, lapin::Result<Confirmation>);
 pub(super) fn returned<C, F: Future<Output = Sent<C>>>(
     first: Sent<C>,
     pending: &mut FuturesUnordered<F>,
-    unmatched: &mut HashSet<u64>,
+    unmatched: &mut HashMap<u64, Box<BasicProperties>>,
 ) -> (Vec<(C, Taken)>, Option<lapin::Error>) {
     let mut all = vec![first];
     all.extend(ready(pending));
@@ -76,13 +76,15 @@ pub(super) fn returned<C, F: Future<Output = Sent<C>>>(
                 (Taken::Unknown, None)
             }
         };
-        let told = message.as_ref().and_then(|message| message.delivery.properties.correlation_id().as_ref());
-        unmatched.extend(told.and_then(|number| number.as_str().parse::<u64>().ok()));
+        if let Some(properties) = message.map(|message| message.delivery.properties) {
+            let told = properties.correlation_id().as_ref().and_then(|number| number.as_str().parse().ok());
+            unmatched.extend(told.map(|number: u64| (number, Box::new(properties))));
+        }
         settled.push((number, command, taken));
     }
     let settled = settled
         .into_iter()
-        .map(|(number, command, taken)| (command, if unmatched.remove(&number) { Taken::Nowhere } else { taken }))
+        .map(|(number, command, taken)| (command, unmatched.remove(&number).map_or(taken, Taken::Nowhere)))
         .collect();
     (settled, lost)
 }
@@ -91,7 +93,6 @@ pub(super) fn returned<C, F: Future<Output = Sent<C>>>(
 mod tests {
     use std::future::{Ready, ready as now};
 
-    use lapin::BasicProperties;
     use lapin::message::{BasicReturnMessage, Delivery};
 
     use super::*;
@@ -106,7 +107,7 @@ mod tests {
         (number, number, Ok(Confirmation::Ack(message)))
     }
 
-    fn settle(all: Vec<Sent<u64>>, unmatched: &mut HashSet<u64>) -> Vec<(u64, Taken)> {
+    fn settle(all: Vec<Sent<u64>>, unmatched: &mut HashMap<u64, Box<BasicProperties>>) -> Vec<(u64, Taken)> {
         let mut pending: FuturesUnordered<Ready<Sent<u64>>> = all.into_iter().map(now).collect();
         let first = ready(&mut pending);
         let mut first = first.into_iter();
@@ -117,24 +118,29 @@ mod tests {
         settled
     }
 
+    /// A message of this number came back, as it was sent.
+    fn nowhere(number: u64) -> Taken {
+        Taken::Nowhere(Box::new(BasicProperties::default().with_correlation_id(number.to_string().into())))
+    }
+
     #[test]
     fn a_returned_message_counts_for_its_own_publish_whichever_confirm_brings_it() {
         for order in [[1, 2], [2, 1]] {
-            let mut unmatched = HashSet::new();
+            let mut unmatched = HashMap::new();
             let all = order.map(|number| confirmed(number, (number == 1).then_some(2))).into();
             let mut settled = settle(all, &mut unmatched);
             settled.sort_unstable_by_key(|(number, _)| *number);
-            assert_eq!(settled, [(1, Taken::Yes), (2, Taken::Nowhere)]);
+            assert_eq!(settled, [(1, Taken::Yes), (2, nowhere(2))]);
             assert!(unmatched.is_empty());
         }
     }
 
     #[test]
     fn a_returned_message_is_remembered_until_its_own_confirm_comes() {
-        let mut unmatched = HashSet::new();
+        let mut unmatched = HashMap::new();
         assert_eq!(settle(vec![confirmed(7, Some(9))], &mut unmatched), [(7, Taken::Yes)]);
         assert_eq!(settle(vec![confirmed(8, None)], &mut unmatched), [(8, Taken::Yes)]);
-        assert_eq!(settle(vec![confirmed(9, None)], &mut unmatched), [(9, Taken::Nowhere)]);
+        assert_eq!(settle(vec![confirmed(9, None)], &mut unmatched), [(9, nowhere(9))]);
         assert!(unmatched.is_empty());
     }
 }

@@ -67,6 +67,12 @@ impl Wish {
         }
     }
 
+    fn is_up(&self, up: bool) {
+        if let Self::Shared(share) = self {
+            share.up.send_if_modified(|was| std::mem::replace(was, up) != up);
+        }
+    }
+
     /// Without a connection what is wanted is held all the same: its messages are ours as soon as there is one.
     fn hold_wanted(&mut self, orphans: &mut Orphans) {
         orphans.retain(|(_, tie)| !tie.is_free());
@@ -130,6 +136,7 @@ pub(super) async fn run(
             }
             Err(trouble) => trouble,
         };
+        wish.is_up(false);
         outage.began(&trouble);
         let waited = async {
             let wake = tokio::time::sleep(pause(attempt));
@@ -175,6 +182,7 @@ impl Session<'_> {
             }
             if !announced {
                 announced = true;
+                wish.is_up(true);
                 outage.ended();
             }
             tokio::select! {

@@ -8,9 +8,11 @@
 //! | `cloudEvents:type` | `vn.sapo-sync.order.changed`, `…gone`, `…unreadable` |
 //! | `cloudEvents:subject` | the object's id in its system, where it has one |
 //! | `cloudEvents:time` | when it was received, RFC 3339 |
-//! | `cloudEvents:partitionkey` | the store |
-//! | `cloudEvents:connection`, `system`, `kind`, `topic`, `shape`, `run`, `reference`, `version`, `job`, `force`, `read`, `attempts`, `parkedsince` | the other fields of [`Event`], our own extension attributes |
+//! | `cloudEvents:connection`, `topic`, `shape`, `run`, `reference`, `version`, `job`, `force`, `read`, `attempts`, `parkedsince` | the other fields of [`Event`], our own extension attributes; left out where the event has what every event has at first |
 //! | `traceparent` | W3C; the event's id is the id of the trace |
+//!
+//! System, kind and store are told once, by `source` and `type`: a broker pays for each header of each message. Earlier
+//! versions also sent them as `system`, `kind` and `partitionkey`, which are read where they are there.
 //!
 //! The body is the webhook's, untouched. All headers have to fit into one frame, so an event whose texts are longer
 //! than any real one travels in structured mode instead (`application/cloudevents+json`).
@@ -19,21 +21,26 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use lapin::BasicProperties;
-use lapin::types::{AMQPValue, FieldTable, ShortString};
+use lapin::types::{AMQPValue, FieldTable, LongString, ShortString};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 use uuid::Uuid;
 
 use crate::broker::Queue;
 use crate::domain::clock::{Clock, Millis};
+use crate::domain::envelope::LONGEST;
 use crate::domain::event::{Event, Kind, ObjectKey, Shape, System};
 
 const PREFIX: &str = "cloudEvents:";
 const SPECVERSION: &str = "1.0";
+/// What every type begins with.
+const TYPE: &str = "vn.sapo-sync.";
 const BINARY: &str = "application/json";
 const STRUCTURED: &str = "application/cloudevents+json";
 /// A frame is 128 KiB at RabbitMQ's default; this leaves room for what brokers add, such as `x-death`.
 const MOST_HEADERS: usize = 32 * 1024;
+/// Attributes that are looked up by: none of ours is longer than [`LONGEST`].
+const INDEXED: [&str; 4] = ["connection", "subject", "reference", "source"];
 /// Kept on disk.
 const PERSISTENT: u8 = 2;
 
@@ -56,10 +63,10 @@ pub(super) fn encode(event: &Event) -> (BasicProperties, Bytes) {
         .with_timestamp(u64::try_from(event.received_at / 1000).unwrap_or_default());
     let attributes = attributes(event);
     let mut headers = FieldTable::default();
-    headers.insert("traceparent".into(), text(&traceparent(event.id)));
+    headers.insert("traceparent".into(), text(traceparent(event.id)));
     let size: usize = attributes.iter().map(|(name, value)| PREFIX.len() + name.len() + value.len() + 6).sum();
     if size <= MOST_HEADERS {
-        for (name, value) in &attributes {
+        for (name, value) in attributes {
             headers.insert(format!("{PREFIX}{name}").into(), text(value));
         }
         return (properties.with_content_type(BINARY.into()).with_headers(headers), event.body.clone());
@@ -76,7 +83,7 @@ pub(super) fn encode(event: &Event) -> (BasicProperties, Bytes) {
     (properties.with_content_type(STRUCTURED.into()).with_headers(headers), body.into())
 }
 
-fn text(value: &str) -> AMQPValue {
+fn text(value: impl Into<LongString>) -> AMQPValue {
     AMQPValue::LongString(value.into())
 }
 
@@ -90,7 +97,7 @@ fn type_of(event: &Event) -> String {
         Shape::Gone => "gone",
         Shape::Unreadable => "unreadable",
     };
-    format!("vn.sapo-sync.{}.{what}", event.key.kind)
+    format!("{TYPE}{}.{what}", event.key.kind)
 }
 
 fn traceparent(id: Uuid) -> String {
@@ -104,18 +111,16 @@ fn attributes(event: &Event) -> Vec<(&'static str, String)> {
         ("source", source(event)),
         ("type", type_of(event)),
         ("time", rfc3339(event.received_at)),
-        ("partitionkey", event.store.clone()),
         ("connection", event.key.connection.clone()),
-        ("system", event.key.source.to_string()),
-        ("kind", event.key.kind.to_string()),
         ("topic", event.topic.clone()),
         ("shape", event.shape.to_string()),
-        ("run", event.run.to_string()),
-        ("force", event.force.to_string()),
-        ("read", event.read.to_string()),
-        ("attempts", event.attempts.to_string()),
     ];
+    // What an event has at first is left out.
     let optional = [
+        ("run", (event.run != 0).then(|| event.run.to_string())),
+        ("force", event.force.then(|| true.to_string())),
+        ("read", event.read.then(|| true.to_string())),
+        ("attempts", (event.attempts != 0).then(|| event.attempts.to_string())),
         ("subject", (!event.key.object_id.is_empty()).then(|| event.key.object_id.clone())),
         ("reference", event.reference.clone()),
         ("version", event.version.map(|at| at.to_string())),
@@ -153,37 +158,60 @@ fn header<'a>(properties: &'a BasicProperties, name: &str) -> Option<&'a str> {
     }
 }
 
-/// An attribute that may be missing, but not be there and unreadable.
-fn optional<T: std::str::FromStr>(properties: &BasicProperties, name: &str) -> Result<Option<T>, T::Err> {
-    header(properties, name).map(str::parse).transpose()
+/// What `cloudEvents:source` tells: system and store.
+fn origin(properties: &BasicProperties) -> Option<(&str, &str)> {
+    header(properties, "source")?.strip_prefix('/')?.split_once('/')
+}
+
+fn system(properties: &BasicProperties) -> Option<System> {
+    System::from_word(header(properties, "system").or_else(|| Some(origin(properties)?.0))?)
+}
+
+fn kind(properties: &BasicProperties) -> Option<Kind> {
+    let of_type = || header(properties, "type")?.strip_prefix(TYPE)?.split_once('.');
+    Kind::from_word(header(properties, "kind").or_else(|| Some(of_type()?.0))?)
+}
+
+fn store(properties: &BasicProperties) -> Option<&str> {
+    header(properties, "partitionkey").or_else(|| Some(origin(properties)?.1))
+}
+
+/// An attribute that may be missing; nothing where it is there and unreadable.
+#[allow(clippy::option_option)] // unreadable and missing are two things
+fn optional<T: std::str::FromStr>(properties: &BasicProperties, name: &str) -> Option<Option<T>> {
+    let there = properties.headers().as_ref().is_some_and(|all| all.contains_key(&format!("{PREFIX}{name}")));
+    if there { Some(Some(header(properties, name)?.parse().ok()?)) } else { Some(None) }
 }
 
 fn from_headers(properties: &BasicProperties, body: &[u8]) -> Option<Event> {
     let header = |name| header(properties, name);
+    if INDEXED.iter().any(|name| header(name).is_some_and(|value| value.len() > LONGEST)) {
+        return None;
+    }
     let owned = |name| header(name).map(ToOwned::to_owned);
     if header("specversion")? != SPECVERSION {
         return None;
     }
     Some(Event {
         id: header("id")?.parse().ok()?,
-        run: header("run")?.parse().ok()?,
+        run: optional(properties, "run")?.unwrap_or_default(),
         key: ObjectKey {
             connection: owned("connection")?,
-            source: System::from_word(header("system")?)?,
-            kind: Kind::from_word(header("kind")?)?,
-            object_id: owned("subject").unwrap_or_default(),
+            source: system(properties)?,
+            kind: kind(properties)?,
+            object_id: optional(properties, "subject")?.unwrap_or_default(),
         },
-        store: owned("partitionkey")?,
+        store: store(properties)?.to_owned(),
         topic: owned("topic")?,
         shape: Shape::from_word(header("shape")?)?,
-        reference: owned("reference"),
-        version: optional(properties, "version").ok()?,
+        reference: optional(properties, "reference")?,
+        version: optional(properties, "version")?,
         received_at: moment(header("time")?)?,
-        job: owned("job"),
-        force: header("force")?.parse().ok()?,
-        read: header("read")?.parse().ok()?,
-        attempts: header("attempts")?.parse().ok()?,
-        parked_since: optional(properties, "parkedsince").ok()?,
+        job: optional(properties, "job")?,
+        force: optional(properties, "force")?.unwrap_or_default(),
+        read: optional(properties, "read")?.unwrap_or_default(),
+        attempts: optional(properties, "attempts")?.unwrap_or_default(),
+        parked_since: optional(properties, "parkedsince")?,
         body: Bytes::copy_from_slice(body),
     })
 }
@@ -194,22 +222,22 @@ fn moment(text: &str) -> Option<Millis> {
 
 /// What is known of a message that is not ours, for the dead letter that it becomes.
 fn foreign(properties: &BasicProperties, body: Vec<u8>, queue: Option<Queue>) -> Event {
-    let known = |name| header(properties, name).map(ToOwned::to_owned);
+    let known = |name| header(properties, name).filter(|value| value.len() <= LONGEST).map(ToOwned::to_owned);
     let id = properties
         .message_id()
         .as_ref()
         .and_then(|id| id.as_str().parse().ok())
         .unwrap_or_else(|| fingerprint(properties, &body));
-    let kind = header(properties, "kind").and_then(Kind::from_word).or(queue.map(|queue| queue.kind));
+    let kind = kind(properties).or(queue.map(|queue| queue.kind));
     let key = ObjectKey {
         connection: known("connection").unwrap_or_else(|| "unknown".to_owned()),
-        source: header(properties, "system").and_then(System::from_word).unwrap_or(System::Omni),
+        source: system(properties).unwrap_or(System::Omni),
         kind: kind.unwrap_or(Kind::Order),
         object_id: known("subject").unwrap_or_else(|| id.to_string()),
     };
     let stamped = properties.timestamp().and_then(|seconds| Millis::try_from(seconds.checked_mul(1000)?).ok());
     let received_at = header(properties, "time").and_then(moment).or(stamped).unwrap_or_else(|| Clock::system().now());
-    let store = known("partitionkey").unwrap_or_else(|| "unknown".to_owned());
+    let store = store(properties).filter(|store| store.len() <= LONGEST).unwrap_or("unknown").to_owned();
     let topic = known("topic").unwrap_or_else(|| "unknown".to_owned());
     let mut event = Event::new(key, store, topic, Shape::Unreadable, received_at, body.into());
     event.id = id;
@@ -301,7 +329,6 @@ mod tests {
             ("type", "vn.sapo-sync.customer.changed"),
             ("subject", "14800001"),
             ("time", "2026-02-02T02:40:00.123Z"),
-            ("partitionkey", "cuahangmau"),
         ] {
             assert_eq!(header(&properties, name), Some(value), "{name}");
         }
@@ -353,10 +380,38 @@ mod tests {
     }
 
     #[test]
+    fn what_an_event_has_at_first_is_left_out_but_not_read_out_of_something_spoilt() {
+        let event = event();
+        let (properties, body) = encode(&event);
+        for (name, stated) in [("run", "0"), ("force", "false"), ("read", "false"), ("attempts", "0")] {
+            assert_eq!(header(&properties, name), None, "{name}");
+            let with = |value| {
+                let mut headers = properties.headers().clone().unwrap();
+                headers.insert(format!("{PREFIX}{name}").into(), value);
+                decode(&properties.clone().with_headers(headers), body.to_vec(), None)
+            };
+            assert_eq!(with(text(stated)), event, "{name}");
+            assert_eq!(with(AMQPValue::Boolean(true)).shape, Shape::Unreadable, "{name}");
+        }
+    }
+
+    #[test]
+    fn what_earlier_versions_told_twice_is_read() {
+        let event = event();
+        let (properties, body) = encode(&event);
+        let mut headers = properties.headers().clone().unwrap();
+        for (name, value) in [("system", "abaha"), ("kind", "customer"), ("partitionkey", "cuahangmau")] {
+            assert_eq!(header(&properties, name), None, "{name} is not sent");
+            headers.insert(format!("{PREFIX}{name}").into(), text(value));
+        }
+        assert_eq!(decode(&properties.with_headers(headers), body.to_vec(), None), event);
+    }
+
+    #[test]
     fn a_message_with_one_attribute_spoilt_is_unreadable_and_keeps_what_is_known() {
         let event = event();
         let (properties, body) = encode(&event);
-        for name in ["run", "system", "kind", "shape", "time", "force", "attempts", "id", "specversion"] {
+        for name in ["run", "system", "kind", "shape", "time", "force", "read", "attempts", "id", "specversion"] {
             let mut headers = properties.headers().clone().unwrap();
             headers.insert(format!("{PREFIX}{name}").into(), text("?"));
             let read = decode(&properties.clone().with_headers(headers), body.to_vec(), None);

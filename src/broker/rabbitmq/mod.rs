@@ -169,7 +169,7 @@ impl Broker for RabbitMq {
     async fn publish(&self, event: &Event) -> Result<(), BrokerError> {
         let queue = Queue::of(event, self.inner.dial.topology.partitions());
         let (properties, body) = message::encode(event);
-        self.inner.publisher.publish(queue.to_string(), properties, body).await
+        self.inner.publisher.publish(queue.to_string().into(), properties, body).await
     }
 
     fn partitions(&self) -> Option<u16> {

@@ -7,7 +7,8 @@
 //! - `up` means that the last thing published was confirmed: it goes down with the connection, with an alarm of the
 //!   broker and with the first time-out, and comes back with a confirmed probe.
 
-use std::collections::HashSet;
+use std::collections::HashMap;
+use std::mem;
 use std::pin::pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -16,6 +17,7 @@ use bytes::Bytes;
 use futures::StreamExt as _;
 use futures::stream::FuturesUnordered;
 use lapin::options::BasicPublishOptions;
+use lapin::types::ShortString;
 use lapin::{BasicProperties, Channel, Confirmation, Event as LinkEvent};
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, mpsc, oneshot, watch};
 use tokio::time::{Instant, timeout};
@@ -96,7 +98,8 @@ impl State {
 
 /// Something to publish; a probe has nobody who waits for it.
 struct Command {
-    key: String,
+    key: ShortString,
+    /// Sent away with it; a message that comes back brings them with it.
     properties: BasicProperties,
     body: Bytes,
     waiting: Option<(oneshot::Sender<Result<(), BrokerError>>, OwnedSemaphorePermit)>,
@@ -106,7 +109,7 @@ struct Command {
 impl Command {
     fn probe() -> Self {
         let properties = BasicProperties::default().with_delivery_mode(2);
-        Self { key: PROBE.to_owned(), properties, body: Bytes::new(), waiting: None, again: false }
+        Self { key: PROBE.into(), properties, body: Bytes::new(), waiting: None, again: false }
     }
 
     fn answer(self, result: Result<(), BrokerError>) {
@@ -134,7 +137,8 @@ impl Session {
         let link = Arc::new(dial.connect("publishing").await?);
         let up = timeout(CLOSE.max(PROBE_TIMEOUT), async {
             let channel = confirming(&link).await?;
-            let (_, _, result) = send(channel.clone(), dial.topology.exchange(), 0, Command::probe()).await;
+            let exchange = dial.topology.exchange().into();
+            let (_, _, result) = send(&channel, &exchange, 0, Command::probe()).await;
             lapin::Result::Ok((channel, result?))
         });
         match up.await {
@@ -152,14 +156,11 @@ impl Session {
     }
 }
 
-async fn send(channel: Channel, exchange: String, number: u64, command: Command) -> Sent<Command> {
-    let properties = command.properties.clone().with_correlation_id(number.to_string().into());
+async fn send(channel: &Channel, exchange: &ShortString, number: u64, mut command: Command) -> Sent<Command> {
+    let properties = mem::take(&mut command.properties).with_correlation_id(number.to_string().into());
     let options = BasicPublishOptions { mandatory: true, ..BasicPublishOptions::default() };
     let confirmed = async {
-        channel
-            .basic_publish(exchange.into(), command.key.as_str().into(), options, &command.body, properties)
-            .await?
-            .await
+        channel.basic_publish(exchange.clone(), command.key.clone(), options, &command.body, properties).await?.await
     };
     let result = confirmed.await;
     (number, command, result)
@@ -168,7 +169,7 @@ async fn send(channel: Channel, exchange: String, number: u64, command: Command)
 /// Publishes; cheap to clone.
 #[derive(Clone)]
 pub(super) struct Publisher {
-    commands: mpsc::Sender<Command>,
+    commands: mpsc::UnboundedSender<Command>,
     window: Arc<Semaphore>,
     state: Arc<State>,
     timeout: Duration,
@@ -183,7 +184,8 @@ impl Publisher {
         timeout: Duration,
         closing: CancellationToken,
     ) -> (Self, impl Future<Output = ()> + Send + 'static) {
-        let (commands, queued) = mpsc::channel(window.max(1));
+        // The window bounds it.
+        let (commands, queued) = mpsc::unbounded_channel();
         let state = Arc::new(State {
             standing: Mutex::new(Standing::Away { since: Instant::now(), why: "not connected yet".to_owned() }),
             up: watch::Sender::new(false),
@@ -216,7 +218,7 @@ impl Publisher {
     }
 
     /// Publishes, and waits for the confirm.
-    pub async fn publish(&self, key: String, properties: BasicProperties, body: Bytes) -> Result<(), BrokerError> {
+    pub async fn publish(&self, key: ShortString, properties: BasicProperties, body: Bytes) -> Result<(), BrokerError> {
         self.within(self.timeout, key, properties, body).await
     }
 
@@ -244,7 +246,7 @@ impl Publisher {
     async fn within(
         &self,
         most: Duration,
-        key: String,
+        key: ShortString,
         properties: BasicProperties,
         body: Bytes,
     ) -> Result<(), BrokerError> {
@@ -253,7 +255,7 @@ impl Publisher {
             let (waiting, answered) = oneshot::channel();
             let waiting = Some((waiting, permit));
             let command = Command { key, properties, body, waiting, again: false };
-            self.commands.send(command).await.map_err(|_| BrokerError::Closed)?;
+            self.commands.send(command).map_err(|_| BrokerError::Closed)?;
             answered.await.unwrap_or_else(|_| {
                 Err(BrokerError::NotTaken("the connection to RabbitMQ was lost before it confirmed".to_owned()))
             })
@@ -284,7 +286,7 @@ enum Ended {
 async fn supervise(
     dial: Arc<Dial>,
     first: Result<Session, Trouble>,
-    mut queued: mpsc::Receiver<Command>,
+    mut queued: mpsc::UnboundedReceiver<Command>,
     state: Arc<State>,
     closing: CancellationToken,
     drain: Duration,
@@ -340,16 +342,16 @@ async fn supervise(
 async fn serve(
     session: Session,
     dial: &Dial,
-    queued: &mut mpsc::Receiver<Command>,
+    queued: &mut mpsc::UnboundedReceiver<Command>,
     state: &State,
     closing: &CancellationToken,
     drain: Duration,
 ) -> Ended {
     let Session { link, channel, up } = session;
-    let exchange = dial.topology.exchange();
+    let exchange = dial.topology.exchange().into();
     let mut events = pin!(link.connection.events_listener());
     let mut pending = FuturesUnordered::new();
-    let mut unmatched = HashSet::new();
+    let mut unmatched = HashMap::new();
     let mut number = 0;
     let mut look = tokio::time::interval(LOOK);
     let mut probed: Option<Instant> = None;
@@ -357,7 +359,7 @@ async fn serve(
     let mut drained_by = None;
     let mut publish = |pending: &mut FuturesUnordered<_>, command| {
         number += 1;
-        pending.push(send(channel.clone(), exchange.clone(), number, command));
+        pending.push(send(&channel, &exchange, number, command));
     };
     if up {
         *locked(&state.confirmed) = Some(Instant::now());
@@ -371,32 +373,37 @@ async fn serve(
             return Ended::Closed;
         }
         tokio::select! {
-            command = queued.recv(), if open => match command {
-                Some(command) if command.given_up() => {}
-                Some(command) => publish(&mut pending, command),
-                None => open = false,
+            command = queued.recv(), if open => {
+                open = command.is_some();
+                // What came meanwhile goes along, in one turn of this task and one write of `lapin`'s thread.
+                let others = std::iter::from_fn(|| queued.try_recv().ok());
+                for command in command.into_iter().chain(others).filter(|command| !command.given_up()) {
+                    publish(&mut pending, command);
+                }
             },
             Some(first) = pending.next() => {
                 let (settled, lost) = returned(first, &mut pending, &mut unmatched);
+                if settled.iter().any(|(_, taken)| *taken == Taken::Yes) {
+                    *locked(&state.confirmed) = Some(Instant::now());
+                    if !*state.up.borrow() && !link.connection.status().blocked() {
+                        probed = None;
+                        state.stand(Standing::Up);
+                    }
+                }
                 let mut unroutable = Vec::new();
                 for (command, taken) in settled {
                     match taken {
                         Taken::Yes => {
-                            *locked(&state.confirmed) = Some(Instant::now());
                             if command.waiting.is_none() {
                                 probed = None;
-                            }
-                            if !*state.up.borrow() && !link.connection.status().blocked() {
-                                probed = None;
-                                state.stand(Standing::Up);
                             }
                             command.answer(Ok(()));
                         }
                         Taken::Refused => command.answer(Err(BrokerError::NotTaken("RabbitMQ refused it (nack)".to_owned()))),
-                        Taken::Nowhere if command.again => command.answer(Err(BrokerError::NotTaken(
+                        Taken::Nowhere(_) if command.again => command.answer(Err(BrokerError::NotTaken(
                             "RabbitMQ has no queue for it, although it was declared again".to_owned(),
                         ))),
-                        Taken::Nowhere => unroutable.push(command),
+                        Taken::Nowhere(properties) => unroutable.push(Command { properties: *properties, again: true, ..command }),
                         Taken::Unknown => command.answer(Err(BrokerError::NotTaken(
                             "the connection to RabbitMQ was lost before it confirmed".to_owned(),
                         ))),
@@ -411,7 +418,7 @@ async fn serve(
                         return Ended::Lost(trouble);
                     }
                     for command in unroutable {
-                        publish(&mut pending, Command { again: true, ..command });
+                        publish(&mut pending, command);
                     }
                 }
             },

@@ -201,6 +201,23 @@ async fn a_full_line_answers_at_once_and_says_when_and_orders_have_a_line_of_the
 }
 
 #[tokio::test]
+async fn each_system_has_its_own_rate_and_each_account_its_own_bucket() {
+    let narrow = Rate { size: 2, per_second: 0.01 };
+    let limits = limits(FAST).web(narrow);
+    limits.acquire("web:mau", Class::Order).await.unwrap();
+    limits.close_until("web:mau", limits.clock.now() + 60_000);
+    assert!(limits.acquire("web:mau", Class::Order).await.is_err());
+    limits.acquire("web:hai", Class::Order).await.unwrap();
+    for _ in 0..5 {
+        limits.acquire("omni:mau", Class::Order).await.unwrap();
+    }
+    let (web, omni) = (limits.account("web:ba"), limits.account("omni:ba"));
+    let now = limits.clock.now();
+    assert!(web.lock().bucket.take(now) && !web.lock().bucket.take(now));
+    assert!(omni.lock().bucket.take(now) && omni.lock().bucket.take(now));
+}
+
+#[tokio::test]
 async fn an_order_overtakes_what_waits() {
     let limits = limits(Rate { size: 2, per_second: 2.0 });
     limits.acquire("omni:a", Class::Bulk).await.unwrap();

@@ -1,5 +1,7 @@
 //! The client of one Sapo Omni shop.
 
+mod setup;
+
 use std::collections::HashSet;
 
 use reqwest::Method;
@@ -11,7 +13,7 @@ use crate::destination::fields::folded;
 use crate::destination::http::{Answer, Api, Auth, Call, Http};
 use crate::destination::limit::Class;
 use crate::destination::page::Page;
-use crate::domain::customer::{NewCustomer, PosCustomer};
+use crate::domain::customer::{NewPosCustomer, PosCustomer};
 use crate::domain::event::System;
 use crate::domain::money::Vnd;
 use crate::domain::order::{NewPosOrder, PosOrder};
@@ -24,6 +26,7 @@ pub use super::query::{MOST_ORDERS, MOST_ROWS, PageQuery};
 use super::query::{Read, page};
 use super::wire;
 pub use super::wire::{Choice, NewPrepayment, Tenant, VariantRef};
+pub use setup::PriceList;
 
 /// No search is followed further than this many pages (ours): an API that ignores `page` would never end.
 const MOST_PAGES: u32 = 1_000;
@@ -130,6 +133,19 @@ impl OmniClient {
         Ok(all)
     }
 
+    /// The customers whose e-mail is this one, whatever the case and the blanks around it.
+    pub async fn customers_by_email(&self, email: &str) -> Result<Vec<PosCustomer>, CallError> {
+        let wanted = email.trim().to_lowercase();
+        if wanted.is_empty() {
+            return Ok(Vec::new());
+        }
+        let found = self.search("customers", &wanted, wire::customer, |customer| customer.id.clone()).await?;
+        let same = |customer: &PosCustomer| {
+            customer.email.as_deref().is_some_and(|typed| typed.trim().to_lowercase() == wanted)
+        };
+        Ok(found.into_iter().filter(same).collect())
+    }
+
     /// The shop's own khách lẻ: the customer of that name who has no phone; the oldest, should there be several.
     pub async fn walk_in_customer(&self) -> Result<Option<PosCustomer>, CallError> {
         let found = self.search("customers", "Khách lẻ", wire::customer, |customer| customer.id.clone()).await?;
@@ -139,7 +155,7 @@ impl OmniClient {
     }
 
     /// Creates a customer and gives its id. Not repeatable.
-    pub async fn create_customer(&self, customer: &NewCustomer) -> Result<String, CallError> {
+    pub async fn create_customer(&self, customer: &NewPosCustomer) -> Result<String, CallError> {
         let call = self
             .write("admin/customers.json", format!("create the customer {} on Sapo", customer.name))
             .json(&wire::customer_body(customer));

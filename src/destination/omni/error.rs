@@ -1,11 +1,9 @@
 //! What Sapo Omni's refusals mean, by its own words.
 
-use serde_json::Value;
-
 use crate::destination::error::{CallError, Done};
-use crate::destination::fields::folded;
 use crate::destination::http::Answer;
 use crate::destination::redact::redact;
+use crate::destination::refusal::{Meanings, meaning, missing_scope, words};
 
 /// What was asked, where the same words mean different things.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -19,7 +17,7 @@ pub enum Asked {
 }
 
 /// Words of a refusal, and its meaning; the first row that matches counts. From the vendor's documents.
-const MEANINGS: &[(&[&str], &str)] = &[
+const MEANINGS: Meanings = &[
     (&["phiếu trả hàng"], "needs_return_slip"),
     (&["đã giao thành công", "không thể hủy"], "needs_return_slip"),
     (&["đã bị hủy"], "conflict_cancelled"),
@@ -36,7 +34,7 @@ const MEANINGS: &[(&[&str], &str)] = &[
 
 /// Says what an answer without success means.
 pub fn classify(asked: Asked, what: &str, answer: &Answer) -> CallError {
-    if let Some(error) = CallError::of_status(answer) {
+    if let Some(error) = missing_scope(answer, "POS", "--store ALIAS").or_else(|| CallError::of_status(answer)) {
         return error;
     }
     if answer.status == 404 {
@@ -47,7 +45,7 @@ pub fn classify(asked: Asked, what: &str, answer: &Answer) -> CallError {
         return CallError::Failing { code: "unreadable_answer", done: Done::No, not_before: None, answer };
     }
     let message = redact(&words(&answer.body));
-    let meaning = meaning(&message);
+    let meaning = meaning(MEANINGS, &message);
     match (meaning, asked) {
         ("conflict_cancelled", Asked::Cancel) | ("conflict_finalized", Asked::Finalize) => {
             CallError::AlreadySo { message }
@@ -63,41 +61,10 @@ pub fn classify(asked: Asked, what: &str, answer: &Answer) -> CallError {
     }
 }
 
-fn meaning(message: &str) -> &'static str {
-    let message = folded(message);
-    MEANINGS
-        .iter()
-        .find(|(words, _)| words.iter().all(|word| message.contains(word)))
-        .map_or("refused", |(_, code)| code)
-}
-
-/// The words of an error body: `{"data_error":{"errors":{field: message}}}`, `{"error":{"message"}}`, and such as other
-/// Sapo APIs have.
-fn words(body: &[u8]) -> String {
-    let value: Value = serde_json::from_slice(body).unwrap_or_default();
-    let places = ["/data_error/errors", "/error/message", "/errors", "/error", "/message"];
-    let found = places.iter().filter_map(|place| value.pointer(place)).map(said).find(|said| !said.is_empty());
-    found.unwrap_or_else(|| "no reason given".to_owned())
-}
-
-fn said(value: &Value) -> String {
-    match value {
-        Value::String(text) => text.trim().to_owned(),
-        Value::Array(all) => all.iter().map(said).collect::<Vec<_>>().join("; "),
-        Value::Object(fields) => {
-            let parts = fields.iter().map(|(field, message)| match (field.as_str(), said(message)) {
-                ("", message) => message,
-                (field, message) => format!("{field}: {message}"),
-            });
-            parts.collect::<Vec<_>>().join("; ")
-        }
-        _ => String::new(),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use bytes::Bytes;
+    use serde_json::{Value, json};
 
     use super::*;
 
@@ -148,8 +115,28 @@ mod tests {
     fn either_spelling_of_cancelled_is_understood() {
         let decomposed = "Đơn hàng đã bị hu\u{309}y";
         for words in ["Đơn hàng đã bị huỷ", "ĐƠN HÀNG ĐÃ BỊ HỦY", decomposed] {
-            let body = serde_json::json!({"errors": [words]}).to_string();
+            let body = json!({"errors": [words]}).to_string();
             assert_eq!(classify(Asked::Cancel, "order 1", &answer(422, None, body)).code(), "already_so", "{words}");
+        }
+    }
+
+    #[test]
+    fn a_scope_that_is_missing_is_named_and_a_bad_token_is_not_taken_for_it() {
+        let says = |status: u16, words: &str| {
+            let body = json!({"error": {"message": words}}).to_string();
+            classify(Asked::Other, "customer 1", &answer(status, None, body))
+        };
+        for (words, named) in [
+            ("This action requires merchant approval for read_customers scope.", "the POS's app lacks read_customers:"),
+            ("Ứng dụng không có quyền truy cập", "the POS's app lacks a permission:"),
+        ] {
+            let CallError::Refused { code, message, .. } = says(403, words) else { panic!("{words}") };
+            assert_eq!(code, "missing_scope");
+            assert!(message.contains(named) && message.contains("--store ALIAS"), "{message}");
+            assert_eq!(says(401, words).code(), "unauthorised");
+        }
+        for words in ["Invalid API key or access token", "Token không có quyền", ""] {
+            assert_eq!(says(403, words).code(), "unauthorised", "{words}");
         }
     }
 

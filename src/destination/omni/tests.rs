@@ -5,11 +5,12 @@ use wiremock::{Mock, MockServer, Request, ResponseTemplate};
 
 use crate::destination::error::{CallError, Done};
 use crate::destination::http::tests::{TOKEN, http, token};
-use crate::domain::customer::NewCustomer;
+use crate::domain::customer::NewPosCustomer;
 use crate::domain::order::{NewPosLine, NewPosOrder};
 use crate::domain::phone::Phone;
+use crate::domain::web::Address;
 
-use super::client::{NewPrepayment, OmniClient, PageQuery};
+use super::client::{Choice, NewPrepayment, OmniClient, PageQuery};
 
 macro_rules! sample {
     ($name:literal) => {
@@ -39,6 +40,9 @@ fn new_order() -> NewPosOrder {
         tag: "sapo-sync:mau-abaha".into(),
         customer_id: Some("3689001".into()),
         phone: Some("0912000001".into()),
+        email: None,
+        shipping_address: None,
+        billing_address: None,
         branch: 58_001,
         staff: Some(72_001),
         source: Some(387_002),
@@ -67,6 +71,55 @@ async fn an_order_is_created_as_the_sample_has_it_at_its_own_branch() {
         .await;
     let order = client.branch(Some(9)).create_order(&new_order()).await.unwrap();
     assert_eq!(order.id, "14800001");
+}
+
+#[tokio::test]
+async fn addresses_are_written_as_the_shop_has_them_and_none_without_its_first_line() {
+    let (server, client) = shop().await;
+    let address = Address {
+        address1: "Số 1 phố Thử Nghiệm".into(),
+        name: "Trần Thị Mẫu".into(),
+        phone: "0912000001".into(),
+        ward: "Phường Mẫu".into(),
+        district: "Quận Mẫu".into(),
+        province: "Hà Nội".into(),
+        country: "Việt Nam".into(),
+        ..Address::default()
+    };
+    let nameless = Address { address1: "  ".into(), ..address.clone() };
+    Mock::given(method("POST"))
+        .respond_with(ResponseTemplate::new(201).set_body_json(json!({ "order": sample!("webhook-orders-create") })))
+        .mount(&server)
+        .await;
+    let order = NewPosOrder {
+        email: Some("mau@example.com".into()),
+        shipping_address: Some(address),
+        billing_address: Some(nameless),
+        ..new_order()
+    };
+    client.create_order(&order).await.unwrap();
+    let sent: Value = server.received_requests().await.unwrap()[0].body_json().unwrap();
+    let there = sample!("webhook-orders-create")["shipping_address"].clone();
+    for (field, value) in sent["order"]["shipping_address"].as_object().unwrap() {
+        assert_eq!(*value, there[field], "{field}");
+    }
+    assert_eq!(sent["order"]["shipping_address"].as_object().unwrap().len(), 7);
+    assert_eq!((sent["order"].get("billing_address"), &sent["order"]["email"]), (None, &json!("mau@example.com")));
+}
+
+#[tokio::test]
+async fn a_customer_is_found_by_an_email_however_it_is_typed_and_never_by_a_part_of_it() {
+    let (server, client) = shop().await;
+    let row = |id: u64, email: Value| json!({"id": id, "name": "Người Mẫu", "email": email});
+    let rows = [row(1, json!(" Mau@Example.com ")), row(2, json!("xmau@example.com")), row(3, Value::Null)];
+    Mock::given(path("/admin/customers.json"))
+        .and(query_param("query", "mau@example.com"))
+        .respond_with(ok(&json!({"customers": rows, "metadata": {"total": 3, "page": 1, "limit": 250}})))
+        .mount(&server)
+        .await;
+    let found = client.customers_by_email(" MAU@example.com").await.unwrap();
+    assert_eq!(found.iter().map(|customer| customer.id.as_str()).collect::<Vec<_>>(), ["1"]);
+    assert_eq!(client.customers_by_email("  ").await.unwrap(), []);
 }
 
 #[tokio::test]
@@ -116,7 +169,8 @@ async fn in_a_dry_run_nothing_is_written_and_reading_goes_through() {
     let Err(CallError::DryRun { would }) = dry.create_order(&new_order()).await else { panic!() };
     assert_eq!(would, "create order ABH000001 on Sapo, total 370.000 ₫");
     assert!(matches!(dry.cancel_order("1").await, Err(CallError::DryRun { .. })));
-    let customer = NewCustomer { name: "Khách".into(), phone: "0912000001".into() };
+    let customer =
+        NewPosCustomer { name: "Khách".into(), phone: Some("0912000001".into()), ..NewPosCustomer::default() };
     let Err(CallError::DryRun { would }) = dry.create_customer(&customer).await else { panic!() };
     assert!(!would.contains("0912"), "{would}");
     assert_eq!(dry.order("14800001").await.unwrap().code, "SON000001");
@@ -250,4 +304,20 @@ async fn a_missing_object_is_not_found_but_a_strange_page_says_nothing() {
     assert_eq!(client.product("2").await.unwrap_err().code(), "unknown_path");
     assert_eq!(client.customer("../orders/1").await.unwrap_err().code(), "not_found");
     assert_eq!(client.order("").await.unwrap_err().code(), "not_found");
+}
+
+#[test]
+fn the_default_branch_is_the_marked_or_only_one_of_those_that_are_open() {
+    let branch = |id, active, primary| Choice { id, name: format!("Chi nhánh {id}"), active, primary };
+    let (open, marked, closed) = (branch(1, true, false), branch(2, true, true), branch(3, false, false));
+    for (branches, expected) in [
+        (vec![open.clone(), marked.clone()], Some(2)),
+        (vec![open.clone(), closed.clone()], Some(1)),
+        (vec![closed.clone()], None),
+        (vec![open.clone(), branch(4, false, true)], Some(1)),
+        (vec![open.clone(), branch(5, true, false)], None),
+        (Vec::new(), None),
+    ] {
+        assert_eq!(Choice::default_of(&branches), expected, "{branches:?}");
+    }
 }

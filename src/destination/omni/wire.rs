@@ -45,6 +45,15 @@ pub struct Choice {
     pub primary: bool,
 }
 
+impl Choice {
+    /// The default of several: the one that is marked, else the only one. One that is not in use counts for neither.
+    pub fn default_of(choices: &[Self]) -> Option<u64> {
+        let active: Vec<&Self> = choices.iter().filter(|choice| choice.active).collect();
+        let marked = active.iter().find(|choice| choice.primary);
+        marked.or(if active.len() == 1 { active.first() } else { None }).map(|choice| choice.id)
+    }
+}
+
 /// A payment taken before delivery, to be recorded.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct NewPrepayment<'a> {

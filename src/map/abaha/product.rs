@@ -1,11 +1,11 @@
 //! A Sapo variant as an Abaha product (guide A, "Products"; stock as in guides A and W).
 
 use rust_decimal::Decimal;
-use rust_decimal::prelude::ToPrimitive;
 
-use crate::domain::connection::{Settings, StockBasis, StockBuffer};
+use crate::domain::connection::Settings;
 use crate::domain::product::{ChannelProduct, Listing, NewListing, PosProduct, PosVariant};
 use crate::domain::sku::Sku;
+use crate::map::stock::{self, Held, Stock};
 
 /// What a variant should look like on the channel, and what a person should know of it.
 #[derive(Clone, Debug, PartialEq)]
@@ -122,29 +122,14 @@ fn name(product: &PosProduct, variant: &PosVariant) -> String {
 }
 
 fn stock(variant: &PosVariant, branch: &str, settings: &Settings) -> (Option<i64>, Option<Note>) {
-    let left = figure(variant, branch, settings.stock_basis).and_then(|raw| less_buffer(raw, settings.stock_buffer));
-    match left {
-        Some(left) if left < Decimal::ZERO => (Some(0), Some(Note::StockClamped { was: left })),
-        Some(left) => match left.floor().to_i64() {
-            Some(units) => (Some(units), None),
-            None => (None, Some(Note::StockUnknown)),
-        },
-        None => (None, Some(Note::StockUnknown)),
-    }
-}
-
-fn figure(variant: &PosVariant, branch: &str, basis: StockBasis) -> Option<Decimal> {
-    let row = variant.inventories.iter().find(|row| row.location_id == branch)?;
-    match basis {
-        StockBasis::Available => row.available,
-        StockBasis::OnHand => row.on_hand,
-    }
-}
-
-/// Takes the larger of the two buffers off; a buffer below zero holds nothing back.
-fn less_buffer(raw: Decimal, buffer: StockBuffer) -> Option<Decimal> {
-    let share = raw.checked_mul(buffer.percent)?.checked_div(Decimal::ONE_HUNDRED)?;
-    raw.checked_sub(buffer.units.max(share).max(Decimal::ZERO))
+    let held = Held { buffer: settings.stock_buffer, reserved: Decimal::ZERO };
+    let stock = stock::stock(variant, &[branch.to_owned()], settings.stock_basis, held);
+    let note = match stock {
+        Stock::Units(_) => None,
+        Stock::Clamped { was } => Some(Note::StockClamped { was }),
+        Stock::Unknown { .. } => Some(Note::StockUnknown),
+    };
+    (stock.units(), note)
 }
 
 #[cfg(test)]

@@ -3,6 +3,7 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::domain::connection::{StockBasis, StockBuffer};
 use crate::domain::product::PosInventory;
 
 fn decimal(text: &str) -> Decimal {

@@ -41,7 +41,8 @@ async fn handle(
     pairs.retain(|(key, _)| key != "token");
     let query = pairs.iter().map(|(key, value)| format!("{key}={}", form::encode(value))).collect::<Vec<_>>().join("&");
     let writing = path.ends_with("/create") || path.ends_with("/update");
-    let request = Request { api: Api::Abaha, method, path, query, headers: parts.headers, body, line, writing };
+    let request =
+        Request { api: Api::Abaha, site: None, method, path, query, headers: parts.headers, body, line, writing };
     gate::pass(inner, request, move |inner, request| answer(inner, request, token.as_deref())).await
 }
 

@@ -130,7 +130,7 @@ impl Site {
 
     /// Adds something to be told.
     pub fn tell(&mut self, topic: &str, object_id: u64, body: Value) {
-        self.changes.push(Change { api: Api::Abaha, topic: topic.to_owned(), object_id, body });
+        self.changes.push(Change { api: Api::Abaha, site: None, topic: topic.to_owned(), object_id, body });
     }
 
     /// Takes what is to be told since the last time.

@@ -12,6 +12,7 @@ use crate::sandbox::{Api, ApiEffect, ApiFault, FaultMix, Faults, Timing, Webhook
 /// `{"api":"omni","method":"POST","path":"orders$","skip":0,"times":1,"effect":"status","code":500,"retry_after":2}`;
 /// effects: `status`, `reset_before`, `work_then_reset`, `work_then_hang`, `work_later`, `slow_body` (these three with
 /// `ms`), `wrong_json`, `html_error` (with `code`), `hold` (with `name`).
+/// With `"api":"web"`, `"site":"webmau"` spares the other sites.
 /// `{"api":"omni","topic":"orders/","times":1,"effect":"delay","ms":500}`; effects: `drop`, `duplicate` (with `count`),
 /// `delay` (with `ms`), `truncate`, `reorder`. `{"release":"name"}` lets held answers go.
 /// `{"timing":"before"}`, or `during` or `after`. `{"random":{"seed":1,"drop":0.1,"delay_max_ms":200}}`.
@@ -37,16 +38,26 @@ pub(super) fn add(faults: &Faults, body: &Value) -> Result<(), String> {
     let api = match body["api"].as_str() {
         Some("omni") => Api::Omni,
         Some("abaha") => Api::Abaha,
-        _ => return Err("api is omni or abaha".into()),
+        Some("web") => Api::Web,
+        _ => return Err("api is omni, abaha or web".into()),
     };
+    let site = text(&body["site"]).filter(|_| api == Api::Web);
     let (skip, times) = (count(body, "skip", 0)?, count(body, "times", 1)?);
     if let Some(topic) = body["topic"].as_str() {
         let effect = webhook_effect(body)?;
-        faults.webhook(WebhookFault { api, topic: topic.to_owned(), skip, times, effect });
+        let fault = WebhookFault { api, topic: topic.to_owned(), skip, times, effect };
+        match site {
+            Some(site) => faults.web_webhook(&site, fault),
+            None => faults.webhook(fault),
+        }
     } else {
         let (method, path) = (text(&body["method"]), body["path"].as_str().unwrap_or_default().to_owned());
         let effect = api_effect(body)?;
-        faults.api(ApiFault { api, method, path, skip, times, effect });
+        let fault = ApiFault { api, method, path, skip, times, effect };
+        match site {
+            Some(site) => faults.web_api(&site, fault),
+            None => faults.api(fault),
+        }
     }
     Ok(())
 }

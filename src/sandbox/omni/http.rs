@@ -8,17 +8,16 @@ use axum::extract::{ConnectInfo, Request as HttpRequest, State};
 use axum::http::Response;
 use serde_json::{Value, json};
 
-use super::lists::Query;
 use super::oauth::{access_token, authorize};
 use super::order_shape::{parcel_json, prepayment_json};
 use super::read::{read, returns};
 use super::shop::{Refusal, Ruled, Shop};
 use crate::sandbox::Api;
-use crate::sandbox::amount::{decimal, text, whole};
-use crate::sandbox::clock::iso;
+use crate::sandbox::amount::{decimal, whole};
 use crate::sandbox::form;
 use crate::sandbox::gate::{self, Answer, Request};
 use crate::sandbox::inner::Inner;
+use crate::sandbox::lists::Query;
 use crate::sandbox::serve::Line;
 
 /// The most that Omni reads of a request.
@@ -43,7 +42,8 @@ async fn handle(
     let query = parts.uri.query().unwrap_or_default().to_owned();
     let known = parts.uri.path().starts_with("/admin/");
     let writing = method != "GET";
-    let request = Request { api: Api::Omni, method, path, query, headers: parts.headers, body, line, writing };
+    let request =
+        Request { api: Api::Omni, site: None, method, path, query, headers: parts.headers, body, line, writing };
     gate::pass(inner, request, move |inner, request| if known { admin(inner, request) } else { Answer::html(404) })
         .await
 }
@@ -57,7 +57,7 @@ fn admin(inner: &Inner, request: &Request) -> Answer {
     }
     let current = request.header("x-sapo-access-token");
     let token = if current.is_empty() { request.header("x-bizweb-access-token") } else { current };
-    if token != inner.config.access_token {
+    if token != inner.config.access_token || !inner.shop().installed {
         return refused(&Refusal::message(
             401,
             "Invalid API key or access token (unrecognized login or wrong password)",
@@ -117,15 +117,9 @@ fn work(shop: &mut Shop, request: &Request) -> Result<Done, Refused> {
     }
     let body = form::body(request.header("content-type"), &request.body);
     let body = body.ok_or_else(|| Refusal::message(400, "Không đọc được nội dung JSON"))?;
-    match (request.method.as_str(), parts.as_slice()) {
-        // Registering webhooks concerns the whole shop, not a branch.
-        ("POST", ["webhooks"]) => return register(shop, &body),
-        ("DELETE", ["webhooks", id]) => {
-            let id = number(id)?;
-            shop.webhooks.remove(&id).ok_or_else(Refusal::no_object)?;
-            return ok(json!({}));
-        }
-        _ => {}
+    // Registering webhooks concerns the whole shop, not a branch.
+    if let ["webhooks", rest @ ..] = parts.as_slice() {
+        return register(shop, &request.method, rest, &body);
     }
     let location = request.header("x-sapo-locationid").parse().ok().filter(|id| shop.has_setting("locations", *id));
     let location = location.ok_or_else(|| Refusal::field("location_id", "Chi nhánh không tồn tại"));
@@ -205,16 +199,26 @@ fn parcel_of(shop: &Shop, id: u64, parcel: u64) -> Ruled<Value> {
     Ok(parcel_json(shop.tenant, order, found))
 }
 
-fn register(shop: &mut Shop, body: &Value) -> Result<Done, Refused> {
-    let given = if body["webhook"].is_object() { &body["webhook"] } else { body };
-    let topic = text(&given["topic"]).ok_or_else(|| Refusal::field("topic", "may not be empty"))?;
-    let address = text(&given["address"]).ok_or_else(|| Refusal::field("address", "may not be empty"))?;
-    let (id, now) = (shop.next_id("webhook"), iso(shop.clock.now()));
-    let webhook =
-        json!({"id": id, "topic": topic, "address": address, "format": "json", "created_on": now, "modified_on": now});
-    shop.webhooks.insert(id, webhook.clone());
-    created(json!({"webhook": webhook}), id)
+/// Registers, changes or takes away a webhook.
+fn register(shop: &mut Shop, method: &str, rest: &[&str], body: &Value) -> Result<Done, Refused> {
+    let unfit = |(field, message)| Refusal::field(field, message);
+    let now = shop.clock.now();
+    match (method, rest) {
+        ("POST", []) => {
+            let id = shop.next_id("webhook");
+            let hook = shop.hooks.add(id, now, body).map_err(unfit)?;
+            created(json!({"webhook": hook}), id)
+        }
+        ("PUT", [id]) => {
+            let hook = shop.hooks.change(number(id)?, now, body).ok_or_else(Refusal::no_object)?;
+            ok(json!({"webhook": hook.map_err(unfit)?}))
+        }
+        ("DELETE", [id]) if shop.hooks.remove(number(id)?) => ok(json!({})),
+        ("DELETE", [_]) => Err(Refusal::no_object().into()),
+        _ => Err(Refused::Html),
+    }
 }
+
 /// An id in a path.
 pub(super) fn number(text: &str) -> Ruled<u64> {
     text.parse().map_err(|_| Refusal::no_object())

@@ -82,6 +82,13 @@ impl Shop {
         Ok(())
     }
 
+    /// Deletes an order; the webhook carries no more than its id. What it held stays held.
+    pub fn delete_order(&mut self, id: u64) -> Ruled<()> {
+        self.orders.remove(&id).ok_or_else(Refusal::no_order)?;
+        self.tell("orders/delete", id, serde_json::json!({"id": id, "tenant_id": self.tenant}));
+        Ok(())
+    }
+
     /// Stops all work on an order, "ngừng thao tác".
     pub fn finish(&mut self, id: u64) -> Ruled<()> {
         if self.open_order(id)?.status == Status::Draft {

@@ -3,12 +3,12 @@
 use serde_json::json;
 
 use super::http::refused;
-use super::lists::Query;
 use super::shop::Refusal;
 use crate::sandbox::amount::text;
 use crate::sandbox::form;
 use crate::sandbox::gate::{Answer, Request};
 use crate::sandbox::inner::Inner;
+use crate::sandbox::lists::Query;
 use crate::sandbox::sign::hex_signature;
 
 /// Sends the browser back with a code, as if the owner had agreed.
@@ -43,6 +43,8 @@ pub(super) fn access_token(inner: &Inner, request: &Request) -> Answer {
     let code = text(&body["code"]);
     let known = text(&body["client_id"]).is_some() && body["client_secret"] == inner.config.webhook_secret.as_str();
     if known && code.is_some_and(|code| inner.shop().used_codes.insert(code)) {
+        // To agree is to install.
+        inner.shop().installed = true;
         return Answer::json(200, &json!({"access_token": inner.config.access_token}));
     }
     refused(&Refusal::message(401, "Mã xác thực hoặc khóa bí mật không đúng"))

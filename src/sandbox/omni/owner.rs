@@ -20,6 +20,11 @@ impl<'a> Omni<'a> {
         Self { inner }
     }
 
+    /// The shop, and all that tells its changes.
+    pub(super) fn inner(self) -> &'a Arc<Inner> {
+        self.inner
+    }
+
     /// Changes the shop; refusals become what Omni would say.
     pub(crate) fn change<T>(self, work: impl FnOnce(&mut Shop) -> Ruled<T>) -> Result<T, String> {
         self.inner.change_shop(work).map_err(|refusal: Refusal| refusal.text())
@@ -159,9 +164,10 @@ impl<'a> Omni<'a> {
         self.change(|shop| shop.delete_customer(id))
     }
 
-    /// The webhooks that were registered through the API; they are kept, but webhooks go where
-    /// [`Sandbox::send_webhooks_to`](crate::sandbox::Sandbox::send_webhooks_to) says.
+    /// The webhooks that were registered through the API; only with
+    /// [`webhooks_need_registration`](crate::sandbox::SandboxConfig::webhooks_need_registration) do they say where
+    /// webhooks go.
     pub fn registered_webhooks(&self) -> Vec<Value> {
-        self.read(|shop| shop.webhooks.values().cloned().collect())
+        self.read(|shop| shop.hooks.all())
     }
 }

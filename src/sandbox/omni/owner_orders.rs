@@ -141,6 +141,14 @@ impl Omni<'_> {
         self.change(|shop| shop.cancel(id))
     }
 
+    /// Deletes an order.
+    ///
+    /// # Errors
+    /// When there is no such order.
+    pub fn delete_order(&self, id: u64) -> Result<(), String> {
+        self.change(|shop| shop.delete_order(id))
+    }
+
     /// Stops all work on an order, "ngừng thao tác".
     ///
     /// # Errors

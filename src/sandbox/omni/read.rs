@@ -3,9 +3,9 @@
 use serde_json::{Value, json};
 
 use super::http::{Done, Refused, number, ok};
-use super::lists::Query;
 use super::order_shape::{parcel_json, prepayment_json, return_json};
 use super::shop::{Refusal, Shop};
+use crate::sandbox::lists::Query;
 
 /// Everything that only reads.
 pub(super) fn read(shop: &Shop, parts: &[&str], query: &Query) -> Result<Done, Refused> {
@@ -74,8 +74,8 @@ pub(super) fn read(shop: &Shop, parts: &[&str], query: &Query) -> Result<Done, R
                 .values()
                 .rev()
                 .filter(|customer| {
-                    let texts =
-                        [customer.name.as_str(), customer.phone.as_deref().unwrap_or_default(), customer.code.as_str()];
+                    let phone = customer.phone.as_deref().unwrap_or_default();
+                    let texts = [customer.name.as_str(), phone, customer.code.as_str(), customer.email.as_str()];
                     query.names(customer.id) && query.spans(customer.created, customer.modified) && query.finds(&texts)
                 })
                 .map(|customer| customer.id)
@@ -104,7 +104,9 @@ pub(super) fn read(shop: &Shop, parts: &[&str], query: &Query) -> Result<Done, R
         ["order_returns", id] => {
             ok(json!({"order_return": returns(shop, Some(number(id)?)).pop().ok_or_else(missing)?}))
         }
-        ["webhooks"] => values(query, "webhooks", &shop.webhooks.values().cloned().collect::<Vec<_>>()),
+        ["webhooks"] => values(query, "webhooks", &shop.hooks.all()),
+        ["webhooks", "count"] => ok(json!({"count": shop.hooks.all().len()})),
+        ["webhooks", id] => ok(json!({"webhook": shop.hooks.get(number(id)?).ok_or_else(missing)?})),
         [name @ ("locations" | "accounts" | "order_sources" | "payment_methods" | "price_lists")] => {
             values(query, name, shop.setting(name))
         }

@@ -8,6 +8,7 @@ use serde_json::{Map, Value, json};
 use super::order::Order;
 use crate::sandbox::Api;
 use crate::sandbox::clock::Clock;
+use crate::sandbox::hooks::Hooks;
 use crate::sandbox::webhooks::Change;
 
 /// The first branch, which the shop marks as its main one.
@@ -154,7 +155,9 @@ pub(crate) struct Shop {
     pub categories: BTreeMap<u64, Category>,
     pub customers: BTreeMap<u64, Customer>,
     pub orders: BTreeMap<u64, Order>,
-    pub webhooks: BTreeMap<u64, Value>,
+    pub hooks: Hooks,
+    /// Whether the app is installed: else its token is worth nothing and it is told nothing.
+    pub installed: bool,
     pub settings: Value,
     pub used_codes: HashSet<String>,
     /// Which product a variant belongs to.
@@ -177,7 +180,8 @@ impl Shop {
             categories: BTreeMap::new(),
             customers: BTreeMap::new(),
             orders: BTreeMap::new(),
-            webhooks: BTreeMap::new(),
+            hooks: Hooks::default(),
+            installed: true,
             settings: settings(tenant),
             used_codes: HashSet::new(),
             homes: HashMap::new(),
@@ -215,7 +219,10 @@ impl Shop {
 
     /// Adds something to be told.
     pub fn tell(&mut self, topic: &str, object_id: u64, body: Value) {
-        self.changes.push(Change { api: Api::Omni, topic: topic.to_owned(), object_id, body });
+        if !self.installed {
+            return;
+        }
+        self.changes.push(Change { api: Api::Omni, site: None, topic: topic.to_owned(), object_id, body });
     }
 
     /// Takes what is to be told since the last time.

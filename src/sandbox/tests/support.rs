@@ -9,7 +9,7 @@ use axum::extract::{Request, State};
 use axum::http::{HeaderMap, Response};
 use serde_json::{Value, json};
 
-use crate::sandbox::{Sandbox, SandboxConfig};
+use crate::sandbox::{NewWebProduct, NewWebVariant, Sandbox, SandboxConfig, WebProductIds, WebSite};
 
 /// One webhook as it came in.
 #[derive(Clone, Debug)]
@@ -41,10 +41,15 @@ impl Receiver {
         let receiver = Self::default();
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let base = format!("http://{}", listener.local_addr().unwrap());
-        let router = Router::new().fallback(take).with_state(receiver.clone());
-        tokio::spawn(async move { axum::serve(listener, router).await });
+        receiver.serve(listener);
         sandbox.send_webhooks_to(&base);
         receiver
+    }
+
+    /// Takes webhooks at one more address.
+    pub fn serve(&self, listener: tokio::net::TcpListener) {
+        let router = Router::new().fallback(take).with_state(self.clone());
+        tokio::spawn(async move { axum::serve(listener, router).await });
     }
 
     pub fn answer(&self, statuses: &[u16]) {
@@ -57,7 +62,8 @@ impl Receiver {
 
     pub fn topics(&self) -> Vec<String> {
         let topic = |came: &Came| {
-            let topic = came.header("x-sapo-topic");
+            let topic = Some(came.header("x-sapo-topic")).filter(|topic| !topic.is_empty());
+            let topic = topic.unwrap_or_else(|| came.header("x-bizweb-topic"));
             if topic.is_empty() {
                 came.json()["event"].as_str().unwrap_or_default().to_owned()
             } else {
@@ -125,6 +131,60 @@ pub async fn omni(
     let status = response.status().as_u16();
     let text = response.text().await?;
     Ok((status, serde_json::from_str(&text).unwrap_or(Value::String(text))))
+}
+
+/// A sandbox with two Sapo Web sites, and a product of two variants on the first: AT-S and AT-M.
+pub async fn two_sites(change: impl FnOnce(&mut SandboxConfig)) -> (Sandbox, WebProductIds) {
+    let sandbox = sandbox(|config| {
+        let quick = config.retry.clone();
+        let site = |alias| WebSite { webhook_retry: quick.clone(), ..WebSite::named(alias) };
+        config.web_sites = vec![site("webmau"), site("webhai")];
+        change(config);
+    })
+    .await;
+    let variant = |sku: &str, stock: i64| NewWebVariant {
+        sku: sku.into(),
+        price: 115_000.into(),
+        compare_at: None,
+        stock: stock.into(),
+        managed: true,
+    };
+    let variants = vec![variant("AT-S", 12), variant("AT-M", 3)];
+    let product = NewWebProduct { name: "Áo thun cổ tròn".into(), variants, published: true };
+    let ids = sandbox.web("webmau").add_product(product);
+    (sandbox, ids)
+}
+
+/// Calls a Sapo Web site with its token.
+pub async fn web(
+    sandbox: &Sandbox,
+    alias: &str,
+    method: &str,
+    path: &str,
+    body: Option<&Value>,
+) -> Result<(u16, Value), reqwest::Error> {
+    let mut request = client()
+        .request(method.parse().unwrap(), format!("{}/admin/{path}", sandbox.web_url(alias)))
+        .header("X-Sapo-Access-Token", &sandbox.web(alias).config().access_token);
+    if let Some(body) = body {
+        request = request.json(body);
+    }
+    let response = request.send().await?;
+    let status = response.status().as_u16();
+    let text = response.text().await?;
+    Ok((status, serde_json::from_str(&text).unwrap_or(Value::String(text))))
+}
+
+/// A sample payload.
+pub fn sample(text: &str) -> Value {
+    serde_json::from_str(text).unwrap()
+}
+
+/// The names of an object's fields, in order.
+pub fn fields(object: &Value) -> Vec<&str> {
+    let mut names: Vec<&str> = object.as_object().unwrap().keys().map(String::as_str).collect();
+    names.sort_unstable();
+    names
 }
 
 /// Calls Abaha with the right token.

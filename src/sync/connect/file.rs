@@ -1,16 +1,43 @@
 //! The connections file: every key is known, none is there twice, no secret is given in two ways.
 
-use std::collections::HashSet;
-use std::path::{Path, PathBuf};
+mod abaha;
+mod raw;
+mod secrets;
+mod web;
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::path::Path;
 
 use secrecy::SecretString;
-use serde::Deserialize;
 
+use self::raw::{OneSite, RawBuffer, RawConnection, RawFile, RawStore};
+use self::secrets::{required, secret, secrets};
 use super::ConnectError;
-use crate::domain::connection::{CustomerName, Settings, StatusProfile, StockBasis, StockBuffer};
+use crate::domain::connection::{Settings, StockBuffer, account};
 use crate::domain::event::System;
+use crate::domain::sku::Sku;
 use crate::domain::time;
-use crate::map::abaha::stage::usable_returned_code;
+
+/// What a file may leave out, for it is known already.
+#[derive(Debug, Default)]
+pub struct Defaults {
+    /// Access tokens that shops granted by OAuth, by account (`omni:cuahangmau`).
+    pub tokens: HashMap<String, SecretString>,
+    /// The secret keys of the apps that they granted them to: these sign the webhooks.
+    pub secrets: HashMap<System, SecretString>,
+}
+
+impl Defaults {
+    fn token(&self, system: System, name: &str) -> Option<SecretString> {
+        self.tokens.get(&account(system, name)).cloned()
+    }
+
+    /// The app's secret key signs the webhooks of the shops that granted it access.
+    fn webhook_secrets(&self, system: System, name: &str) -> Option<Vec<SecretString>> {
+        let granted = self.tokens.contains_key(&account(system, name));
+        self.secrets.get(&system).filter(|_| granted).map(|secret| vec![secret.clone()])
+    }
+}
 
 /// The file, read and checked in itself.
 #[derive(Debug)]
@@ -45,8 +72,12 @@ pub struct ConnectionEntry {
     pub channel: System,
     /// The channel's site.
     pub site: String,
-    /// The channel's token.
+    /// The channel's token; with `api_key`, the private app's secret.
     pub token: SecretString,
+    /// The key of a web's private app.
+    pub api_key: Option<String>,
+    /// Whether the file says that the web is linked to no other POS (`sole_pos`).
+    pub sole_pos: bool,
     /// The secret header Abaha sends, its name in lower case.
     pub webhook_header: Option<(String, SecretString)>,
     /// Where the sender signs.
@@ -57,99 +88,23 @@ pub struct ConnectionEntry {
     pub settings: Settings,
 }
 
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct RawFile {
-    #[serde(default)]
-    store: Vec<RawStore>,
-    #[serde(default)]
-    connection: Vec<RawConnection>,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct RawStore {
-    alias: String,
-    access_token: Option<String>,
-    access_token_file: Option<PathBuf>,
-    webhook_secret: Option<OneOrMany>,
-    webhook_secret_file: Option<PathBuf>,
-    base_url: Option<String>,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct RawConnection {
-    name: String,
-    store: String,
-    channel: String,
-    site: OneSite,
-    token: Option<String>,
-    token_file: Option<PathBuf>,
-    webhook_header: Option<RawHeader>,
-    webhook_secret: Option<OneOrMany>,
-    webhook_secret_file: Option<PathBuf>,
-    base_url: Option<String>,
-    branch: Option<u64>,
-    staff: Option<u64>,
-    source: Option<u64>,
-    payment_method: Option<u64>,
-    #[serde(default)]
-    products: bool,
-    #[serde(default)]
-    customers: bool,
-    #[serde(default)]
-    orders: bool,
-    status_profile: Option<StatusProfile>,
-    customer_name: Option<CustomerName>,
-    returned_code: Option<i64>,
-    stock_basis: Option<StockBasis>,
-    stock_buffer: Option<RawBuffer>,
-    orders_from: Option<String>,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct RawHeader {
-    name: String,
-    value: String,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct RawBuffer {
-    #[serde(default)]
-    units: f64,
-    #[serde(default)]
-    percent: f64,
-}
-
-#[derive(Deserialize)]
-#[serde(untagged)]
-enum OneOrMany {
-    One(String),
-    Many(Vec<String>),
-}
-
-#[derive(Deserialize)]
-#[serde(untagged)]
-enum OneSite {
-    Text(String),
-    Number(u64),
-}
-
 /// Reads a connections file.
-pub fn read(path: &Path) -> Result<File, ConnectError> {
+pub fn read(path: &Path, defaults: &Defaults) -> Result<File, ConnectError> {
     let wrong = |why: String| ConnectError::File { file: path.display().to_string(), why };
     let text = std::fs::read_to_string(path).map_err(|error| wrong(format!("it cannot be read: {error}")))?;
-    parse(&text, path.parent().unwrap_or_else(|| Path::new("."))).map_err(|error| match error {
+    parse_with(&text, path.parent().unwrap_or_else(|| Path::new(".")), defaults).map_err(|error| match error {
         ConnectError::File { why, .. } => wrong(why),
         other => other,
     })
 }
 
-/// Reads the text of a connections file; secret files are relative to `folder`.
+/// Reads the text of a connections file that says everything; secret files are relative to `folder`.
 pub fn parse(text: &str, folder: &Path) -> Result<File, ConnectError> {
+    parse_with(text, folder, &Defaults::default())
+}
+
+/// Reads the text of a connections file; what it leaves out is taken from what is known.
+pub fn parse_with(text: &str, folder: &Path, defaults: &Defaults) -> Result<File, ConnectError> {
     let raw: RawFile = toml::from_str(text)
         .map_err(|error| ConnectError::File { file: String::new(), why: without_values(&error, text) })?;
     let mut aliases = HashSet::new();
@@ -168,11 +123,12 @@ pub fn parse(text: &str, folder: &Path) -> Result<File, ConnectError> {
             ));
         }
     }
-    let stores = raw.store.into_iter().map(|store| read_store(store, folder)).collect::<Result<Vec<_>, _>>()?;
+    let stores =
+        raw.store.into_iter().map(|store| read_store(store, folder, defaults)).collect::<Result<Vec<_>, _>>()?;
     let connections = raw
         .connection
         .into_iter()
-        .map(|connection| read_connection(connection, folder))
+        .map(|connection| read_connection(connection, folder, defaults))
         .collect::<Result<Vec<_>, _>>()?;
     for connection in &connections {
         if !sites.insert((connection.channel, connection.site.clone())) {
@@ -211,13 +167,16 @@ fn cure(message: &str) -> String {
     }
 }
 
-fn read_store(raw: RawStore, folder: &Path) -> Result<StoreEntry, ConnectError> {
+fn read_store(raw: RawStore, folder: &Path, defaults: &Defaults) -> Result<StoreEntry, ConnectError> {
     let what = format!("store {:?}", raw.alias);
-    check_alias(&what, &raw.alias)?;
+    check_alias(&what, "alias", &raw.alias, "mysapogo.com")?;
+    let token = secret(&what, "access_token", raw.access_token, raw.access_token_file, folder)?
+        .or_else(|| defaults.token(System::Omni, &raw.alias));
     Ok(StoreEntry {
-        access_token: required(&what, "access_token", secret(&what, "access_token", raw.access_token, raw.access_token_file, folder)?)?,
+        access_token: required(&what, "access_token", token)?,
         webhook_secrets: secrets(&what, raw.webhook_secret, raw.webhook_secret_file, folder)?
             .filter(|secrets| !secrets.is_empty())
+            .or_else(|| defaults.webhook_secrets(System::Omni, &raw.alias))
             .ok_or_else(|| ConnectError::value(format!("{what}, webhook_secret"), "is missing: without it no webhook of the shop can be verified (the app's secret key; list the previous one second while it is rotated)"))?,
         alias: raw.alias,
         base_url: raw.base_url,
@@ -225,7 +184,7 @@ fn read_store(raw: RawStore, folder: &Path) -> Result<StoreEntry, ConnectError> 
 }
 
 /// An alias is the shop's sub-domain: letters, digits and hyphens.
-fn check_alias(what: &str, alias: &str) -> Result<(), ConnectError> {
+fn check_alias(what: &str, key: &str, alias: &str, domain: &str) -> Result<(), ConnectError> {
     let fine = !alias.is_empty()
         && alias.len() <= 63
         && alias.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
@@ -235,12 +194,18 @@ fn check_alias(what: &str, alias: &str) -> Result<(), ConnectError> {
         return Ok(());
     }
     Err(ConnectError::value(
-        format!("{what}, alias"),
-        "is not an alias: it is the shop's own part of https://ALIAS.mysapogo.com, lower-case letters, digits and hyphens, such as \"cuahangmau\"",
+        format!("{what}, {key}"),
+        format!(
+            "is not an alias: it is the shop's own part of https://ALIAS.{domain}, lower-case letters, digits and hyphens, such as \"cuahangmau\""
+        ),
     ))
 }
 
-fn read_connection(raw: RawConnection, folder: &Path) -> Result<ConnectionEntry, ConnectError> {
+fn read_connection(
+    mut raw: RawConnection,
+    folder: &Path,
+    defaults: &Defaults,
+) -> Result<ConnectionEntry, ConnectError> {
     let what = format!("connection {:?}", raw.name);
     let value = |key: &str, why: &str| ConnectError::value(format!("{what}, {key}"), why);
     if raw.name.is_empty()
@@ -249,155 +214,67 @@ fn read_connection(raw: RawConnection, folder: &Path) -> Result<ConnectionEntry,
     {
         return Err(value("name", "may have up to 60 letters, digits, - and _, such as \"mau-abaha\""));
     }
-    check_alias(&what, &raw.store)?;
-    let channel = match raw.channel.as_str() {
-        "abaha" => System::Abaha,
-        "web" => {
-            return Err(value("channel", "\"web\" (Sapo Web) is not connected by this version; \"abaha\" is"));
-        }
-        _ => return Err(value("channel", "is not a channel; \"abaha\" is")),
-    };
-    let webhook_secrets = secrets(&what, raw.webhook_secret, raw.webhook_secret_file, folder)?.unwrap_or_default();
-    let webhook_header =
-        raw.webhook_header.map(|header| (header.name.to_ascii_lowercase(), SecretString::from(header.value)));
-    if let Some((name, header)) = &webhook_header
-        && (axum::http::HeaderName::from_bytes(name.as_bytes()).is_err()
-            || secrecy::ExposeSecret::expose_secret(header).is_empty())
-    {
-        return Err(value(
-            "webhook_header",
-            "needs a header name and a value that is not empty, such as { name = \"X-Shop-Key\", value = \"…\" }",
-        ));
-    }
-    if webhook_header.is_none() && webhook_secrets.is_empty() {
-        return Err(value(
-            "webhook_header",
-            "is missing: an Abaha source is verified by its secret header, webhook_header = { name, value }, and/or by webhook_secret; with neither anybody could post orders",
-        ));
-    }
-    if raw.returned_code.is_some() && usable_returned_code(raw.returned_code).is_none() {
-        return Err(value(
-            "returned_code",
-            "is a code that already means something else on Abaha; leave it out, or name the code of Hoàn hàng",
-        ));
-    }
-    let orders_from = match raw.orders_from {
+    check_alias(&what, "store", &raw.store, "mysapogo.com")?;
+    let orders_from = match &raw.orders_from {
         None => None,
         Some(text) => Some(
-            time::parse(&text)
-                .ok_or_else(|| value("orders_from", "is not a time, such as \"2026-01-01T00:00:00Z\""))?,
+            time::parse(text).ok_or_else(|| value("orders_from", "is not a time, such as \"2026-01-01T00:00:00Z\""))?,
         ),
     };
-    let buffer = raw
+    let (stock_buffer, buffers) = raw
         .stock_buffer
-        .map(|buffer| decimal_buffer(&buffer))
+        .take()
+        .map(decimal_buffers)
         .transpose()
-        .map_err(|()| value("stock_buffer", "units and percent are numbers from 0; percent at most 100"))?;
-    let defaults = Settings::default();
-    Ok(ConnectionEntry {
-        store: raw.store,
-        channel,
-        site: match raw.site {
-            OneSite::Text(site) if !site.trim().is_empty() => site.trim().to_owned(),
-            OneSite::Number(site) => site.to_string(),
-            OneSite::Text(_) => {
-                return Err(value("site", "is empty; it is the Abaha site's id, such as \"501\""));
-            }
-        },
-        token: required(&what, "token", secret(&what, "token", raw.token, raw.token_file, folder)?)?,
-        webhook_header,
-        webhook_secrets,
-        base_url: raw.base_url,
-        settings: Settings {
-            products: raw.products,
-            customers: raw.customers,
-            orders: raw.orders,
-            branch: raw.branch,
-            staff: raw.staff,
-            source: raw.source,
-            payment_method: raw.payment_method,
-            status_profile: raw.status_profile.unwrap_or(defaults.status_profile),
-            customer_name: raw.customer_name.unwrap_or(defaults.customer_name),
-            returned_code: raw.returned_code,
-            stock_basis: raw.stock_basis.unwrap_or(defaults.stock_basis),
-            stock_buffer: buffer.unwrap_or_default(),
-            orders_from,
-        },
-        name: raw.name,
-    })
-}
-
-fn decimal_buffer(raw: &RawBuffer) -> Result<StockBuffer, ()> {
-    let number = |value: f64| value.to_string().parse::<rust_decimal::Decimal>().map_err(|_| ());
-    let buffer = StockBuffer { units: number(raw.units)?, percent: number(raw.percent)? };
-    let fine = raw.units >= 0.0 && (0.0..=100.0).contains(&raw.percent);
-    if fine { Ok(buffer) } else { Err(()) }
-}
-
-fn required(what: &str, key: &str, secret: Option<SecretString>) -> Result<SecretString, ConnectError> {
-    secret.ok_or_else(|| ConnectError::value(format!("{what}, {key}"), format!("is missing; give {key} or {key}_file")))
-}
-
-fn secret(
-    what: &str,
-    key: &str,
-    direct: Option<String>,
-    file: Option<PathBuf>,
-    folder: &Path,
-) -> Result<Option<SecretString>, ConnectError> {
-    match (direct, file) {
-        (Some(_), Some(_)) => Err(ConnectError::value(
-            format!("{what}, {key}"),
-            format!("both {key} and {key}_file are given; keep one of them"),
-        )),
-        (Some(text), None) if text.trim().is_empty() => Ok(None),
-        (Some(text), None) => Ok(Some(text.trim().to_owned().into())),
-        (None, Some(file)) => {
-            let path = folder.join(&file);
-            let text = std::fs::read_to_string(&path).map_err(|error| {
-                ConnectError::value(
-                    format!("{what}, {key}_file"),
-                    format!("{} cannot be read: {error}", path.display()),
-                )
-            })?;
-            if text.trim().is_empty() {
-                return Err(ConnectError::value(
-                    format!("{what}, {key}_file"),
-                    format!("{} is empty; put the secret into it", path.display()),
-                ));
-            }
-            Ok(Some(text.trim().to_owned().into()))
-        }
-        (None, None) => Ok(None),
-    }
-}
-
-fn secrets(
-    what: &str,
-    direct: Option<OneOrMany>,
-    file: Option<PathBuf>,
-    folder: &Path,
-) -> Result<Option<Vec<SecretString>>, ConnectError> {
-    let many = match (direct, file) {
-        (Some(_), Some(_)) => {
-            return Err(ConnectError::value(
-                format!("{what}, webhook_secret"),
-                "both webhook_secret and webhook_secret_file are given; keep one of them",
-            ));
-        }
-        (None, None) => return Ok(None),
-        (Some(OneOrMany::One(one)), None) => vec![one],
-        (Some(OneOrMany::Many(many)), None) => many,
-        (None, Some(file)) => {
-            let read = secret(what, "webhook_secret", None, Some(file), folder)?;
-            read.map(|text| {
-                secrecy::ExposeSecret::expose_secret(&text).lines().map(|line| line.trim().to_owned()).collect()
-            })
-            .unwrap_or_default()
-        }
+        .map_err(|()| value("stock_buffer", "units and percent are numbers from 0, percent at most 100; by_sku is a table of such, such as { \"AT-S\" = { units = 2 } }"))?
+        .unwrap_or_default();
+    let mut settings = Settings {
+        staff: raw.staff,
+        source: raw.source,
+        payment_method: raw.payment_method,
+        stock_basis: raw.stock_basis.unwrap_or(Settings::default().stock_basis),
+        stock_buffer,
+        orders_from,
+        ..Settings::default()
     };
-    if many.iter().any(|one| one.trim().is_empty()) {
-        return Err(ConnectError::value(format!("{what}, webhook_secret"), "has an empty entry; remove it"));
+    settings.web.buffers = buffers;
+    match raw.channel.as_str() {
+        "abaha" => abaha::read(&what, raw, settings, folder),
+        "web" => web::read(&what, raw, settings, folder, defaults),
+        _ => Err(value("channel", "is not a channel; \"abaha\" and \"web\" (Sapo Web) are")),
     }
-    Ok(Some(many.into_iter().map(Into::into).collect()))
+}
+
+/// The site as a text.
+fn site(what: &str, site: OneSite, example: &str) -> Result<String, ConnectError> {
+    match site {
+        OneSite::Text(site) if !site.trim().is_empty() => Ok(site.trim().to_owned()),
+        OneSite::Number(site) => Ok(site.to_string()),
+        OneSite::Text(_) => Err(ConnectError::value(format!("{what}, site"), format!("is empty; it is {example}"))),
+    }
+}
+
+/// Refuses keys that mean something for the other channel only.
+fn no_foreign_keys(what: &str, channel: &str, keys: &[(&str, bool, &str)]) -> Result<(), ConnectError> {
+    match keys.iter().find(|(_, given, _)| *given) {
+        None => Ok(()),
+        Some((key, _, instead)) => Err(ConnectError::value(
+            format!("{what}, {key}"),
+            format!("is no key of a connection with channel = {channel:?}; {instead}"),
+        )),
+    }
+}
+
+fn decimal_buffers(raw: RawBuffer) -> Result<(StockBuffer, BTreeMap<String, StockBuffer>), ()> {
+    let by_sku = raw
+        .by_sku
+        .into_iter()
+        .map(|(sku, held)| Ok((Sku::new(&sku).ok_or(())?.into(), decimal_buffer(held.units, held.percent)?)));
+    Ok((decimal_buffer(raw.units, raw.percent)?, by_sku.collect::<Result<_, ()>>()?))
+}
+
+fn decimal_buffer(units: f64, percent: f64) -> Result<StockBuffer, ()> {
+    let number = |value: f64| value.to_string().parse::<rust_decimal::Decimal>().map_err(|_| ());
+    let buffer = StockBuffer { units: number(units)?, percent: number(percent)? };
+    if units >= 0.0 && (0.0..=100.0).contains(&percent) { Ok(buffer) } else { Err(()) }
 }

@@ -1,9 +1,14 @@
 //! Connecting: the file of `connect apply`, its checks against the shop, and what it changes.
 
 mod apply;
+mod check;
+pub mod choices;
 pub mod file;
+pub mod hooks;
+pub mod oauth;
 
-pub use apply::{Applied, apply, check};
+pub use apply::{Applied, SOLE_POS, apply};
+pub use check::check;
 
 use crate::store::StoreError;
 

@@ -7,6 +7,7 @@ use bytes::Bytes;
 use super::{Mode, STAGES, Walk, WalkError};
 use crate::destination::CallError;
 use crate::destination::omni::client::PageQuery;
+use crate::destination::page::{Next, Pages};
 use crate::domain::event::{Kind, System};
 use crate::domain::product::{PosCategory, PosProduct};
 use crate::store::links::LinkKind;
@@ -18,22 +19,25 @@ use crate::work::{categories, products};
 impl Walk<'_> {
     /// Creates and renames categories, and knows them afterwards.
     pub(super) async fn load_categories(&mut self) -> Result<(), WalkError> {
-        STAGES[0].clone_into(&mut self.found.stage);
+        STAGES[0].clone_into(&mut self.pace.found.stage);
         let mut there = self.channel_categories().await?;
         // After a restart they are in the report already.
-        let report = self.position.stage == 0;
-        let mut page = 1;
+        let report = self.pace.position.stage == 0;
+        let (mut page, mut pages) = (1, Pages::default());
         loop {
-            let answer = self.calling(|| Box::pin(self.run.omni.categories(page))).await?;
-            let more = answer.more();
+            let answer = self.pace.calling(|| Box::pin(self.pace.run.omni.categories(page))).await?;
+            let next = pages.next(&answer);
+            if self.pace.repeats(next, "category") {
+                return Ok(());
+            }
             for category in answer.into_values() {
                 let finding = self.category(&category, &mut there).await?;
                 if report {
-                    self.note("category", &finding);
+                    self.pace.note("category", &finding);
                 }
             }
-            self.keep().await?;
-            if !more {
+            self.pace.keep().await?;
+            if next != Next::More {
                 return Ok(());
             }
             page += 1;
@@ -41,16 +45,25 @@ impl Walk<'_> {
     }
 
     /// The channel's categories by name; the first of several with one name.
-    async fn channel_categories(&self) -> Result<Names, WalkError> {
+    async fn channel_categories(&mut self) -> Result<Names, WalkError> {
         let mut there = Names::new();
-        let mut page = 1;
+        let (mut page, mut pages) = (1, Pages::default());
         loop {
-            let answer = self.calling(|| Box::pin(self.run.abaha.categories(page))).await?;
-            let more = answer.more();
+            let answer = self
+                .pace
+                .calling(|| {
+                    let run = &self.pace.run;
+                    Box::pin(async move { run.abaha()?.categories(page).await })
+                })
+                .await?;
+            let next = pages.next(&answer);
+            if self.pace.repeats(next, "category") {
+                return Ok(there);
+            }
             for category in answer.into_values() {
                 there.entry(category.name.trim().to_owned()).or_insert(category.id);
             }
-            if !more {
+            if next != Next::More {
                 return Ok(there);
             }
             page += 1;
@@ -61,8 +74,9 @@ impl Walk<'_> {
     async fn category(&mut self, category: &PosCategory, there: &mut Names) -> Result<Finding, WalkError> {
         let name = category.name.trim();
         let found =
-            |action: Action, code, reason| Finding { action, kind: "category", object: name.to_owned(), code, reason };
-        let before = self.context.store.link_by_sapo(&self.connection().name, LinkKind::Category, &category.id).await?;
+            |action: Action, code: &'static str, reason: String| Finding::new(action, "category", name, code, reason);
+        let before =
+            self.pace.context.store.link_by_sapo(&self.connection().name, LinkKind::Category, &category.id).await?;
         let (action, reason) = match &before {
             Some(link) if link.natural_key == name => (Action::Equal, String::new()),
             Some(link) => (Action::Update, format!("renamed from {:?} to {name:?} on Abaha", link.natural_key)),
@@ -72,7 +86,7 @@ impl Walk<'_> {
             }
             None => (Action::Create, format!("category {name:?} is made on Abaha")),
         };
-        match categories::ensure_category_among(&self.run, category, there).await {
+        match categories::ensure_category_among(&self.pace.run, category, there).await {
             Ok(id) => {
                 if let Some(id) = id {
                     there.insert(name.to_owned(), id.clone());
@@ -90,18 +104,27 @@ impl Walk<'_> {
     }
 
     pub(super) async fn load_catalogue(&mut self) -> Result<(), WalkError> {
-        STAGES[1].clone_into(&mut self.found.stage);
-        let mut page = 1;
+        STAGES[1].clone_into(&mut self.pace.found.stage);
+        let (mut page, mut pages) = (1, Pages::default());
         loop {
-            let answer = self.calling(|| Box::pin(self.run.abaha.products(page, 100))).await?;
-            self.found.total = answer.total;
-            let more = answer.more();
+            let answer = self
+                .pace
+                .calling(|| {
+                    let run = &self.pace.run;
+                    Box::pin(async move { run.abaha()?.products(page, 100).await })
+                })
+                .await?;
+            self.pace.found.total = answer.total;
+            let next = pages.next(&answer);
+            if self.pace.repeats(next, "channel product") {
+                return Ok(());
+            }
             for product in answer.into_values() {
                 self.catalogue.add(product);
             }
-            *self.found.checked.entry("channel product".to_owned()).or_default() = self.catalogue.len() as u64;
-            self.keep().await?;
-            if !more {
+            *self.pace.found.checked.entry("channel product".to_owned()).or_default() = self.catalogue.len() as u64;
+            self.pace.keep().await?;
+            if next != Next::More {
                 return Ok(());
             }
             page += 1;
@@ -111,29 +134,30 @@ impl Walk<'_> {
     pub(super) async fn products(&mut self) -> Result<(), WalkError> {
         let branch = match self.connection().settings.branch {
             Some(branch) => branch.to_string(),
-            None => match products::default_branch(&self.run).await {
-                Ok(Some(branch)) => branch.to_string(),
-                Ok(None) => {
-                    return Err(WalkError::Setup(
+            None => {
+                products::default_branch(&self.pace.run).await?.map(|branch| branch.to_string()).ok_or_else(|| {
+                    WalkError::Setup(
                         "no branch (Chi nhánh) is chosen and the shop has no default one; set `branch` and apply"
                             .to_owned(),
-                    ));
-                }
-                Err(Halt::Call(error)) => return Err(error.into()),
-                Err(Halt::Store(error)) => return Err(error.into()),
-                Err(Halt::Outcome(outcome)) => return Err(WalkError::Setup(outcome.reason().to_owned())),
-            },
+                    )
+                })?
+            }
         };
         let mut seen: HashSet<String> = HashSet::new();
-        self.position.page = self.position.page.max(1);
+        let mut pages = Pages::default();
+        self.pace.position.page = self.pace.position.page.max(1);
         loop {
-            let query = PageQuery { page: self.position.page, ..PageQuery::default() };
-            let answer = self.calling(|| Box::pin(self.run.omni.products(query))).await?;
-            let more = answer.more();
-            for item in self.readable("product", answer) {
+            let query = PageQuery { page: self.pace.position.page, ..PageQuery::default() };
+            let answer = self.pace.calling(|| Box::pin(self.pace.run.omni.products(query))).await?;
+            let next = pages.next(&answer);
+            if self.pace.repeats(next, "product") {
+                // Not the whole list: nothing is taken for deleted.
+                return Ok(());
+            }
+            for item in self.pace.readable("product", answer) {
                 let product: PosProduct = item.value;
                 seen.extend(product.variants.iter().map(|variant| variant.id.clone()));
-                let links = self.context.store.links_of_product(&self.connection().name, &product.id).await?;
+                let links = self.pace.context.store.links_of_product(&self.connection().name, &product.id).await?;
                 let compared =
                     compare::products(self.connection(), &branch, &product, &links, &self.categories, &self.catalogue);
                 let (mut acts, mut force) = (false, false);
@@ -141,16 +165,17 @@ impl Walk<'_> {
                     let (finding, differs) = self.join(&product, variant).await?;
                     acts |= finding.action.acts() && differs;
                     force |= finding.action == Action::Update;
-                    self.note("product", &finding);
+                    self.pace.note("product", &finding);
                 }
                 if acts {
-                    self.publish(System::Omni, Kind::Product, &product.id, product.version, None, force, item.raw)
+                    self.pace
+                        .publish(System::Omni, Kind::Product, &product.id, product.version, None, force, item.raw)
                         .await?;
                 }
             }
-            self.position.page += 1;
-            self.keep().await?;
-            if !more {
+            self.pace.position.page += 1;
+            self.pace.keep().await?;
+            if next != Next::More {
                 break;
             }
         }
@@ -162,12 +187,17 @@ impl Walk<'_> {
     async fn join(&self, product: &PosProduct, variant: Compared) -> Result<(Finding, bool), WalkError> {
         let Some(join) = variant.join else { return Ok((variant.finding, true)) };
         let name = &self.connection().name;
-        let holder = self.context.store.link_by_channel(name, LinkKind::Product, &join.channel_id).await?;
-        if let Some(other) = holder.filter(|link| !link.is_deleted()) {
+        let holder = self.pace.context.store.link_by_channel(name, LinkKind::Product, &join.channel_id).await?;
+        let holder = holder.filter(|link| !link.is_deleted());
+        if holder.as_ref().is_some_and(|link| link.sapo_id == join.variant_id) {
+            // An event was faster; its product is compared by another.
+            return Ok((variant.finding, true));
+        }
+        if let Some(other) = holder {
             return Ok((
                 Finding {
                     action: Action::Error,
-                    code: "ambiguous",
+                    code: "ambiguous".into(),
                     reason: format!(
                         "product {} on Abaha is linked to Sapo variant {} already; cut that link first",
                         join.channel_id, other.sapo_id
@@ -177,14 +207,9 @@ impl Walk<'_> {
                 false,
             ));
         }
-        if self.mode != Mode::Plan {
+        if self.pace.mode != Mode::Plan {
             let equal = join.equal.as_ref();
-            match products::join(&self.run, &product.id, &join.variant_id, &join.sku, &join.channel_id, equal).await {
-                Ok(()) => {}
-                Err(Halt::Store(error)) => return Err(error.into()),
-                Err(Halt::Call(error)) => return Err(error.into()),
-                Err(Halt::Outcome(outcome)) => return Err(WalkError::Setup(outcome.reason().to_owned())),
-            }
+            products::join(&self.pace.run, &product.id, &join.variant_id, &join.sku, &join.channel_id, equal).await?;
         }
         Ok((variant.finding, join.equal.is_none()))
     }
@@ -194,7 +219,8 @@ impl Walk<'_> {
         let mut after = String::new();
         let mut suspects: HashSet<String> = HashSet::new();
         loop {
-            let links = self.context.store.links_page(&self.connection().name, LinkKind::Product, &after, 500).await?;
+            let links =
+                self.pace.context.store.links_page(&self.connection().name, LinkKind::Product, &after, 500).await?;
             let Some(last) = links.last() else { break };
             after.clone_from(&last.sapo_id);
             for link in links {
@@ -203,16 +229,18 @@ impl Walk<'_> {
                         action: Action::Update,
                         kind: "product",
                         object: link.natural_key.clone(),
-                        code: "not_met",
+                        code: "not_met".into(),
                         reason: "not met on Sapo: read, and hidden on Abaha where it was deleted".to_owned(),
                     };
-                    self.note("product", &finding);
+                    self.pace.note("product", &finding);
                     suspects.extend(link.sapo_parent);
                 }
             }
         }
         for product in suspects {
-            self.publish(System::Omni, Kind::Product, &product, None, None, true, Bytes::from_static(b"{}")).await?;
+            self.pace
+                .publish(System::Omni, Kind::Product, &product, None, None, true, Bytes::from_static(b"{}"))
+                .await?;
         }
         Ok(())
     }

@@ -12,7 +12,7 @@ use crate::BODY;
 use crate::child::Server;
 use crate::load::{Figures, Pace, load, post};
 use crate::peers::Peer;
-use crate::rabbit::{Names, Rabbit};
+use crate::rabbit::{Message, Names, Rabbit};
 
 /// Before the figures are taken.
 const WARM_UP: Duration = Duration::from_secs(1);
@@ -26,6 +26,8 @@ pub enum Subject {
     Rabbit,
     /// Confirmed publishing with lapin, and no receiver.
     Lapin,
+    /// The same with messages like ours: headers of CloudEvents, a trace, an id.
+    LapinHeaders,
     /// Express and amqplib, in so many processes.
     Express(usize),
     /// `FastAPI` and aio-pika, in so many processes.
@@ -40,6 +42,7 @@ impl fmt::Display for Subject {
             Self::Embedded => "embedded".to_owned(),
             Self::Rabbit => "rabbitmq".to_owned(),
             Self::Lapin => "lapin".to_owned(),
+            Self::LapinHeaders => "lapin-hdrs".to_owned(),
             Self::Express(workers) => format!("express-{workers}"),
             Self::FastApi(workers) => format!("fastapi-{workers}"),
             Self::Nothing => "nothing".to_owned(),
@@ -76,6 +79,8 @@ pub struct Cell {
     pub answered: u64,
     /// What lies in the queue afterwards, where there is one.
     pub kept: Option<u64>,
+    /// Processor time of the receiver's processes for each webhook, in microseconds, where the system tells it.
+    pub processor: Option<f64>,
     /// Commits of the spool: not 0 where RabbitMQ did not take everything in time.
     pub spooled: u64,
 }
@@ -97,22 +102,27 @@ impl World {
         let names = match subject {
             Subject::Embedded | Subject::Nothing => Names::default(),
             Subject::Rabbit => self.rabbit()?.topology(),
-            Subject::Lapin | Subject::Express(_) | Subject::FastApi(_) => self.rabbit()?.queue().await?,
+            Subject::Lapin | Subject::LapinHeaders | Subject::Express(_) | Subject::FastApi(_) => {
+                self.rabbit()?.queue().await?
+            }
         };
         let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR"))?;
-        let mut cell = if subject == Subject::Lapin {
-            let body = BODY.as_bytes();
+        let mut cell = if matches!(subject, Subject::Lapin | Subject::LapinHeaders) {
+            let message = if subject == Subject::Lapin { Message::bare(BODY) } else { Message::like_ours(BODY) };
             let rabbit = self.rabbit()?;
-            let warm = rabbit.publish(&names, body, connections, WARM_UP).await?;
-            cell(&warm, rabbit.publish(&names, body, connections, self.span).await?)
+            let warm = rabbit.publish(&names, &message, connections, WARM_UP).await?;
+            cell(&warm, rabbit.publish(&names, &message, connections, self.span).await?)
         } else {
             let server = Server::start(|port| self.command(subject, port, folder.path(), &names)).await?;
             let warm = load(server.address, &self.request, connections, WARM_UP, Pace::FlatOut).await;
             let before = state(subject, &server).await?;
+            let used = server.processor_time();
             let figures = load(server.address, &self.request, connections, self.span, pace).await;
+            let used = server.processor_time().zip(used).map(|(after, before)| after.saturating_sub(before));
             let after = state(subject, &server).await?;
             let (commits, answered) = (after.0 - before.0, figures.answered);
             let mut cell = cell(&warm, figures);
+            cell.processor = used.filter(|_| answered > 0).map(|used| used.as_secs_f64() * 1e6 / answered as f64);
             match subject {
                 Subject::Embedded => {
                     cell.kept = Some(after.1);
@@ -161,6 +171,7 @@ fn cell(warm: &Figures, figures: Figures) -> Cell {
         per_commit: None,
         answered: warm.answered + figures.answered,
         kept: None,
+        processor: None,
         spooled: 0,
     }
 }

@@ -47,6 +47,22 @@ impl Server {
         }
     }
 
+    /// Processor time that its processes have used, to the hundredth of a second; `None` where `/proc` is not there.
+    pub fn processor_time(&self) -> Option<Duration> {
+        let mut ticks = 0;
+        for entry in std::fs::read_dir("/proc").ok()?.filter_map(Result::ok) {
+            let Ok(stat) = std::fs::read_to_string(entry.path().join("stat")) else { continue };
+            // The name may have blanks and brackets of its own.
+            let Some((_, rest)) = stat.rsplit_once(')') else { continue };
+            let fields: Vec<&str> = rest.split_whitespace().collect();
+            let number = |at: usize| fields.get(at).and_then(|field| field.parse::<u64>().ok());
+            if number(2) == Some(u64::from(self.child.id())) {
+                ticks += number(11)? + number(12)?;
+            }
+        }
+        Some(Duration::from_millis(ticks * 10))
+    }
+
     /// Its process.
     pub fn id(&self) -> u32 {
         self.child.id()

@@ -171,7 +171,7 @@ async fn there(
 
 /// Each round has everything once, so that what the machine does meanwhile falls on all alike.
 async fn rounds(world: &World, options: &Options, workers: usize) -> Report {
-    let mut subjects = vec![(Subject::Rabbit, "rabbitmq"), (Subject::Lapin, "lapin")];
+    let mut subjects = vec![(Subject::Rabbit, "rabbitmq"), (Subject::Lapin, "lapin"), (Subject::LapinHeaders, "lapin")];
     if world.express.is_some() {
         subjects.extend([(Subject::Express(1), "express"), (Subject::Express(workers), "express")]);
     }

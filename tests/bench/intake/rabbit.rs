@@ -183,7 +183,7 @@ impl Rabbit {
     pub async fn publish(
         &self,
         names: &Names,
-        body: &'static [u8],
+        message: &Message,
         tasks: usize,
         span: Duration,
     ) -> lapin::Result<Figures> {
@@ -193,12 +193,12 @@ impl Rabbit {
         let mut all = JoinSet::new();
         let queue: Arc<str> = names.prefix.as_str().into();
         for _ in 0..tasks {
-            let (channel, queue) = (channel.clone(), Arc::clone(&queue));
+            let (channel, queue, message) = (channel.clone(), Arc::clone(&queue), message.clone());
             all.spawn(async move {
                 let mut tally = Tally::default();
                 while start.elapsed() < span {
                     let sent = Instant::now();
-                    let result = match publish_one(&channel, &queue, body).await {
+                    let result = match publish_one(&channel, &queue, &message).await {
                         Ok(Confirmation::Ack(None)) => Ok(()),
                         Ok(_) => Err("returned or refused".to_owned()),
                         Err(error) => Err(error.to_string()),
@@ -214,8 +214,48 @@ impl Rabbit {
     }
 }
 
-async fn publish_one(channel: &Channel, queue: &str, body: &[u8]) -> lapin::Result<Confirmation> {
+/// What is published without a receiver.
+#[derive(Clone)]
+pub struct Message {
+    body: &'static str,
+    properties: BasicProperties,
+}
+
+impl Message {
+    /// The body, and that it is kept on disk.
+    pub fn bare(body: &'static str) -> Self {
+        let properties = BasicProperties::default().with_delivery_mode(2).with_content_type("application/json".into());
+        Self { body, properties }
+    }
+
+    /// With what a message of ours carries besides.
+    pub fn like_ours(body: &'static str) -> Self {
+        let bare = Self::bare(body);
+        let id = Uuid::now_v7().to_string();
+        let mut headers = FieldTable::default();
+        for (name, value) in [
+            ("traceparent", "00-0198f2c0aaaabbbbcccc0123456789ab-0123456789abcdef-01"),
+            ("cloudEvents:specversion", "1.0"),
+            ("cloudEvents:id", &id),
+            ("cloudEvents:source", "/omni/mau"),
+            ("cloudEvents:type", "vn.sapo-sync.order.changed"),
+            ("cloudEvents:subject", "14800009"),
+            ("cloudEvents:time", "2026-03-02T03:15:23.123Z"),
+            ("cloudEvents:connection", "mau-abaha"),
+            ("cloudEvents:topic", "orders/create"),
+            ("cloudEvents:shape", "whole"),
+            ("cloudEvents:reference", "SON00009"),
+            ("cloudEvents:version", "1772421323000"),
+        ] {
+            headers.insert(name.into(), AMQPValue::LongString(value.into()));
+        }
+        let properties = bare.properties.with_headers(headers).with_message_id(id.into());
+        Self { body, properties: properties.with_correlation_id("123456".into()).with_timestamp(1_772_421_323) }
+    }
+}
+
+async fn publish_one(channel: &Channel, queue: &str, message: &Message) -> lapin::Result<Confirmation> {
     let options = BasicPublishOptions { mandatory: true, ..BasicPublishOptions::default() };
-    let properties = BasicProperties::default().with_delivery_mode(2).with_content_type("application/json".into());
+    let (body, properties) = (message.body.as_bytes(), message.properties.clone());
     channel.basic_publish("".into(), queue.into(), options, body, properties).await?.await
 }

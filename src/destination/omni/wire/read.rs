@@ -1,5 +1,7 @@
 //! Reading.
 
+use std::collections::BTreeMap;
+
 use rust_decimal::Decimal;
 use serde_json::Value;
 
@@ -13,6 +15,9 @@ use crate::domain::order::{PosLine, PosOrder};
 use crate::domain::product::{PosCategory, PosInventory, PosProduct, PosVariant};
 
 use super::{Choice, Tenant, VariantRef};
+
+/// The price list of what goods cost, which comes with every shop (Giá nhập).
+const COST: &str = "GIANHAP";
 
 /// Reads a product, bare or wrapped.
 pub fn product(body: &[u8]) -> Result<PosProduct, WireError> {
@@ -42,18 +47,27 @@ fn is_active(it: &Value) -> bool {
 }
 
 fn pos_variant(it: &Value) -> Result<PosVariant, WireError> {
-    let mut components: Vec<String> =
-        rows(it, "composite_items").iter().filter_map(|part| id(part, "sub_variant_id")).collect();
-    components.extend(id(it, "packsize_root_id"));
+    let mut parts: Vec<(String, Option<Decimal>)> = rows(it, "composite_items")
+        .iter()
+        .filter_map(|part| Some((id(part, "sub_variant_id")?, taken(part, "quantity"))))
+        .collect();
+    parts.extend(id(it, "packsize_root_id").map(|root| (root, taken(it, "packsize_quantity"))));
     Ok(PosVariant {
         id: id(it, "id").ok_or(WireError::Missing("variants[].id"))?,
         sku: raw_text(it, "sku"),
         name: text(it, "name").unwrap_or_default(),
         active: is_active(it),
         retail_price: retail_price(it),
+        prices: prices(it),
         inventories: rows(it, "inventories").iter().filter_map(inventory).collect(),
-        components,
+        quantities: parts.iter().filter_map(|(id, taken)| Some((id.clone(), (*taken)?))).collect(),
+        components: parts.into_iter().map(|(id, _)| id).collect(),
     })
+}
+
+/// How many of a component one takes; none or less says nothing.
+fn taken(it: &Value, field: &str) -> Option<Decimal> {
+    it.get(field).and_then(money::parse).filter(|quantity| *quantity > Decimal::ZERO)
 }
 
 /// Giá bán lẻ: `variant_retail_price` mirrors the price list BANLE (vendor's documents); either may be missing.
@@ -65,6 +79,25 @@ fn retail_price(it: &Value) -> Option<Decimal> {
         retail.get("value").and_then(money::parse)
     };
     it.get("variant_retail_price").and_then(money::parse).or_else(listed)
+}
+
+/// Every price list's value, but for lists of costs: what goods cost the shop is not even known beyond here. Two plain
+/// fields mirror the lists of these codes (vendor's documents).
+fn prices(it: &Value) -> BTreeMap<String, Decimal> {
+    let mut all: BTreeMap<String, Decimal> = [("variant_retail_price", "BANLE"), ("variant_whole_price", "BANBUON")]
+        .into_iter()
+        .filter_map(|(field, code)| Some((code.to_owned(), it.get(field).and_then(money::parse)?)))
+        .collect();
+    for price in rows(it, "variant_prices") {
+        let Some(list) = price.get("price_list") else { continue };
+        let Some(code) = list.get("code").and_then(Value::as_str) else { continue };
+        if flag(list, "is_cost") || code == COST {
+            all.remove(code);
+        } else if let Some(value) = price.get("value").and_then(money::parse) {
+            all.entry(code.to_owned()).or_insert(value);
+        }
+    }
+    all
 }
 
 /// A figure that is no number counts as missing: then nothing is pushed, rather than a guess.
@@ -87,6 +120,7 @@ fn pos_customer(it: &Value) -> Option<PosCustomer> {
         id: id(it, "id")?,
         name: text(it, "name").unwrap_or_default(),
         phone: text(it, "phone_number").or_else(|| text(it, "phone")),
+        email: text(it, "email"),
         code: text(it, "code"),
         version: moment(it, "modified_on"),
     })
@@ -112,6 +146,7 @@ pub fn order(body: &[u8]) -> Result<PosOrder, WireError> {
         received_status: word("received_status"),
         payment_status: word("payment_status"),
         return_status: word("return_status"),
+        location_id: id(it, "location_id"),
         reference: text(it, "reference_number"),
         tags: tags(it),
         customer_id: id(it, "customer_id"),

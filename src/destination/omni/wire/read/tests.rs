@@ -142,10 +142,12 @@ fn products_are_read_with_prices_stock_and_components() {
     let pack = product(sample!("webhook-products-update-packsize")).unwrap();
     assert_eq!(pack.variants[0].components, Vec::<String>::new());
     assert_eq!(pack.variants[1].components, ["5700004"]);
+    assert_eq!(pack.variants[1].parts().collect::<Vec<_>>(), [("5700004", dec("6"))]);
     assert_eq!(pack.variants[1].inventories[0].available, Some(dec("2.5")));
 
     let combo = product(sample!("webhook-products-update-composite")).unwrap();
     assert_eq!(combo.variants[0].components, ["5700001", "5700004"]);
+    assert_eq!(combo.variants[0].quantities.len(), 2);
 
     let bare = product(sample!("webhook-products-update-no-price-negative-stock")).unwrap();
     assert_eq!((bare.variants[0].retail_price, bare.category), (None, None));
@@ -161,6 +163,31 @@ fn the_retail_price_is_found_in_the_price_lists_too() {
     assert_eq!((product_read.active, product_read.variants[0].active), (false, true));
     assert_eq!(product_read.variants[0].retail_price, Some(dec("9")));
     assert_eq!(product(br#"{"id":1}"#), Err(WireError::Missing("variants")));
+}
+
+#[test]
+fn what_a_component_is_taken_of_without_a_quantity_counts_once() {
+    let body = r#"{"id":1,"variants":[{"id":2,"composite_items":[{"sub_variant_id":7,"quantity":"2.5"},
+        {"sub_variant_id":8,"quantity":null},{"sub_variant_id":9,"quantity":0}]}]}"#;
+    let read = product(body.as_bytes()).unwrap();
+    let parts: Vec<(&str, Decimal)> = read.variants[0].parts().collect();
+    assert_eq!(parts, [("7", dec("2.5")), ("8", dec("1")), ("9", dec("1"))]);
+}
+
+#[test]
+fn what_goods_cost_is_not_read_as_a_price_whatever_its_list_is_called() {
+    let pack = product(sample!("webhook-products-update-packsize")).unwrap();
+    let codes: Vec<&str> = pack.variants[0].prices.keys().map(String::as_str).collect();
+    assert_eq!(codes, ["BANBUON", "BANLE"], "GIANHAP is a cost");
+    // A list that was marked as one of costs later, and that a plain field mirrors.
+    let body = r#"{"id":1,"variants":[{"id":2,"variant_retail_price":9,"variant_whole_price":7,"variant_import_price":5,
+        "variant_prices":[{"value":7,"price_list":{"code":"BANBUON","is_cost":true}},
+        {"value":6,"price_list":{"code":"GIAVON","is_cost":"true"}},{"value":5,"price_list":{"code":"GIANHAP"}},
+        {"value":8,"price_list":{"code":"SALE","is_cost":false}}]}]}"#;
+    let read = product(body.as_bytes()).unwrap();
+    let prices: Vec<(&str, Decimal)> =
+        read.variants[0].prices.iter().map(|(code, price)| (code.as_str(), *price)).collect();
+    assert_eq!(prices, [("BANLE", dec("9")), ("SALE", dec("8"))]);
 }
 
 #[test]
