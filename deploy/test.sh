@@ -8,8 +8,9 @@
 #   b. a server at the usual address: postgres://postgres@127.0.0.1:5432, amqp://guest:guest@127.0.0.1:5672;
 #   c. a Docker engine with Compose: deploy/test-services.yml, removed again at the end;
 #   d. own instances on free ports below a temporary folder, of the installed programs; root on Debian installs them.
-# The fault tests kill the servers they use, so they start their own: the programs of both are needed in every case.
-# shellcheck disable=SC2329 # what undoes things is called by name at the end
+# The fault tests kill the servers they use, so they start their own: they need the programs of both in every case.
+# What cannot be run here is left out and named at the end; the exit code is then 1, as where a test fails.
+# shellcheck disable=SC2317,SC2329 # what undoes things is called by name at the end
 set -euo pipefail
 cd "$(dirname "$0")/.."
 export PATH="${CARGO_HOME:-$HOME/.cargo}/bin:$PATH"
@@ -19,14 +20,24 @@ work=$(mktemp -d "${TMPDIR:-/tmp}/sapo-sync-test.XXXXXX")
 chmod 0755 "$work"
 cleanup=()
 rows=()
+# What was not run, and what it takes to run it.
+not_run=()
+lacks=()
 failed=0
-compose_up=false
+# Whether the containers are "up", or have "failed" to start.
+containers=""
 
 say() { printf '%s\n' "$@" >&2; }
 
 die() {
     say "$@"
     exit 1
+}
+
+# Notes what is in the way of some of the tests.
+lack() {
+    lacks+=("$1")
+    say "$1"
 }
 
 finish() {
@@ -73,26 +84,43 @@ install_packages() {
     return "$result"
 }
 
-# Sees to it that a program is there: need PROGRAM WHAT-FOR PACKAGE…
+# Whether a program is there, once what is missing was installed where that can be done: need PROGRAM PACKAGE…
 need() {
-    local program=$1 purpose=$2
-    shift 2
+    local program=$1
+    shift
     have "$program" && return
     install_packages "$@" || true
     find_programs
     hash -r
-    have "$program" || die "$program is missing, $purpose: install it (Debian: apt-get install $*) and run this again."
+    have "$program"
 }
 
 # ---- servers ----------------------------------------------------------------------------------------------------
 
 database_answers() { have psql && PGCONNECT_TIMEOUT=3 psql -XAtq "$1" -c 'select 1' >/dev/null 2>&1; }
 
-# Whether something that speaks AMQP 0-9-1 listens at HOST PORT: its first frame is of type 1.
-broker_answers() {
+# The first that a server of AMQP 0-9-1 says, before any log-in: greeting HOST PORT
+greeting() {
     # shellcheck disable=SC2016 # the inner shell expands them
-    timeout 5 bash -c 'exec 3<>"/dev/tcp/$0/$1" && printf "AMQP\0\0\11\1" >&3 && head -c 1 <&3' "$1" "$2" \
-        2>/dev/null | cmp -s - <(printf '\1')
+    timeout 5 bash -c 'exec 3<>"/dev/tcp/$0/$1" && printf "AMQP\0\0\11\1" >&3 && dd bs=64k count=1 status=none <&3' \
+        "$1" "$2" 2>/dev/null
+}
+
+# Whether such a server listens there: its first frame is of type 1.
+broker_answers() { greeting "$1" "$2" | head -c 1 | cmp -s - <(printf '\1'); }
+
+# The version in its greeting: broker_version URL
+broker_version() {
+    local address=${1#amqp://} version=""
+    address=${address##*@}
+    address=${address%%[/?]*}
+    if [[ $1 == amqp://* ]]; then
+        [[ $address == *:* ]] || address=$address:5672
+        # Behind the word is how long its value is, which is nothing to print.
+        version=$(greeting "${address%:*}" "${address##*:}" | LC_ALL=C tr -c '[:print:]' '\n' |
+            awk 'told && NF && !found { print; found = 1 } /^versionS$/ { told = 1 }') || true
+    fi
+    echo "${version:-unknown}"
 }
 
 free_port() {
@@ -111,10 +139,12 @@ compose() { docker compose -f deploy/test-services.yml "$@"; }
 
 # Starts both services once; what is not used does no harm.
 start_compose() {
-    $compose_up && return
-    compose_up=true
-    cleanup+=("compose down --volumes --timeout 5")
-    compose up -d --wait >&2
+    if [ -z "$containers" ]; then
+        containers=failed
+        cleanup+=("compose down --volumes --timeout 5")
+        if compose up -d --wait >&2; then containers=up; fi
+    fi
+    [ "$containers" = up ]
 }
 
 # PostgreSQL refuses to run as root.
@@ -127,12 +157,16 @@ start_postgres() {
     port=$(free_port)
     mkdir "$folder"
     if [ "$(id -u)" -eq 0 ]; then chown postgres "$folder"; fi
-    (
-        cd /
-        as_database_user initdb --pgdata "$folder/data" --username postgres --auth trust --encoding UTF8 --locale C
-        as_database_user pg_ctl --pgdata "$folder/data" --log "$folder/log" --wait --timeout 60 \
-            --options "-p $port -c listen_addresses=127.0.0.1 -c unix_socket_directories=$folder" start
-    ) >"$work/postgres.out" 2>&1 || die "PostgreSQL did not start:" "$(cat "$work/postgres.out" "$folder/log" 2>&1)"
+    if ! (
+        cd / &&
+            as_database_user initdb --pgdata "$folder/data" --username postgres --auth trust --encoding UTF8 --locale C &&
+            as_database_user pg_ctl --pgdata "$folder/data" --log "$folder/log" --wait --timeout 60 \
+                --options "-p $port -c listen_addresses=127.0.0.1 -c unix_socket_directories=$folder" start
+    ) >"$work/postgres.out" 2>&1; then
+        say "$(cat "$work/postgres.out" "$folder/log" 2>&1)"
+        lack "PostgreSQL did not start; what it said is above."
+        return 1
+    fi
     cleanup+=("stop_postgres $folder/data")
     database_url="postgres://postgres@127.0.0.1:$port/postgres"
 }
@@ -168,8 +202,11 @@ END
     (. "$folder/env" && exec rabbitmq-server) >"$folder/out" 2>&1 &
     cleanup+=("stop_rabbitmq $folder")
     # shellcheck source=/dev/null
-    (. "$folder/env" && rabbitmqctl wait --timeout 120 "$folder/pid") >"$folder/wait" 2>&1 ||
-        die "RabbitMQ did not start:" "$(cat "$folder/wait" "$folder/out")"
+    if ! (. "$folder/env" && rabbitmqctl wait --timeout 120 "$folder/pid") >"$folder/wait" 2>&1; then
+        say "$(cat "$folder/wait" "$folder/out")"
+        lack "RabbitMQ did not start; what it said is above."
+        return 1
+    fi
     broker_url="amqp://guest:guest@127.0.0.1:$port/%2f"
 }
 
@@ -178,38 +215,49 @@ stop_rabbitmq() {
     (. "$1/env" && rabbitmqctl shutdown --timeout 60 && epmd -port "$ERL_EPMD_PORT" -kill)
 }
 
-# The programs that the fault tests start.
-require_servers() {
-    local purpose="the fault tests start and kill servers of their own"
-    need initdb "$purpose" postgresql
-    need psql "$purpose" postgresql
-    need rabbitmq-server "$purpose" rabbitmq-server
-    if [ "$(id -u)" -eq 0 ]; then
-        id postgres >/dev/null 2>&1 || die "PostgreSQL does not run as root, and there is no user postgres: make one, or run this as another user."
+# What it takes to start servers of our own: the fault tests do, and so do we where there is no other.
+own_database=true
+own_broker=true
+find_own_servers() {
+    if ! need initdb postgresql; then
+        own_database=false
+        lack "PostgreSQL's programs (initdb and others) are missing: install them (Debian: apt-get install postgresql)."
+    elif [ "$(id -u)" -eq 0 ] && ! id postgres >/dev/null 2>&1; then
+        own_database=false
+        lack "PostgreSQL does not run as root, and there is no user postgres: make one, or run this as another user."
+    fi
+    if ! need rabbitmq-server rabbitmq-server; then
+        own_broker=false
+        lack "The program rabbitmq-server is missing: install it (Debian: apt-get install rabbitmq-server)."
     fi
 }
 
 # ---- what is tested on ------------------------------------------------------------------------------------------
 
+# Both tell whether they found a server.
 find_database() {
-    local usual=postgres://postgres@127.0.0.1:5432/postgres
+    local usual=postgres://postgres@127.0.0.1:5432/postgres version
     if [ -n "${SAPO_SYNC_TEST_DATABASE_URL:-}" ]; then
         database_url=$SAPO_SYNC_TEST_DATABASE_URL
         database_from="as given"
-        database_answers "$database_url" ||
+        # Without psql only the tests can ask it, and they say what is wrong.
+        if have psql && ! database_answers "$database_url"; then
             die "SAPO_SYNC_TEST_DATABASE_URL is set, and no PostgreSQL answers there: start it, mend the URL, or unset it."
+        fi
     elif database_answers "$usual"; then
         database_url=$usual
         database_from="running at 127.0.0.1:5432"
-    elif docker_answers; then
-        start_compose
+    elif docker_answers && start_compose; then
         database_url=postgres://postgres@127.0.0.1:15433/postgres
         database_from="container"
-    else
-        start_postgres
+    elif $own_database && start_postgres; then
         database_from="own instance"
+    else
+        database_from="none"
+        return 1
     fi
-    database="PostgreSQL $(psql -XAtq "$database_url" -c 'show server_version' | cut -d' ' -f1)"
+    version=$(psql -XAtq "$database_url" -c 'show server_version' 2>/dev/null | cut -d' ' -f1) || true
+    database="PostgreSQL ${version:-unknown}"
 }
 
 find_broker() {
@@ -221,14 +269,16 @@ find_broker() {
     elif broker_answers 127.0.0.1 5672; then
         broker_url=$usual
         broker_from="running at 127.0.0.1:5672"
-    elif docker_answers; then
-        start_compose
+    elif docker_answers && start_compose; then
         broker_url=amqp://guest:guest@127.0.0.1:15673/%2f
         broker_from="container"
-    else
-        start_rabbitmq
+    elif $own_broker && start_rabbitmq; then
         broker_from="own instance"
+    else
+        broker_from="none"
+        return 1
     fi
+    broker="RabbitMQ $(broker_version "$broker_url")"
 }
 
 # ---- the runs ---------------------------------------------------------------------------------------------------
@@ -246,37 +296,74 @@ run() {
         failed=1
     fi
     grep '^test result:' "$log" >"$log.results" || true
-    rows+=("$(printf '%-30s %-18s %-10s %6d %6d %8d %8d  %s' "$what" "$state" "$queue" "$(total "$log.results" passed)" \
-        "$(total "$log.results" failed)" "$(total "$log.results" ignored)" $((SECONDS - start)) "$result")")
+    rows+=("$(printf '%-30s %-18s %-18s %6d %6d %7d %8d %7d  %s' "$what" "$state" "$queue" \
+        "$(total "$log.results" passed)" "$(total "$log.results" failed)" "$(total "$log.results" ignored)" \
+        "$(total "$log.results" "filtered out")" $((SECONDS - start)) "$result")")
+}
+
+# The servers that the fault tests start: the installed ones.
+own_versions() {
+    local database broker
+    database=$(initdb --version 2>/dev/null | awk '{ print $3 }') || true
+    broker=$(rabbitmqctl version 2>/dev/null) || true
+    echo "PostgreSQL ${database:-unknown}, RabbitMQ ${broker:-unknown}"
 }
 
 report() {
     say "" "Ran, on $(nproc) processors:"
-    say "$(printf '%-30s %-18s %-10s %6s %6s %8s %8s' what state queue passed failed 'left out' seconds)"
+    say "$(printf '%-30s %-18s %-18s %6s %6s %7s %8s %7s' what state queue passed failed ignored filtered seconds)"
     printf '%s\n' "${rows[@]}" >&2
-    say "" "PostgreSQL: $database_from.  RabbitMQ: $broker_from.  The fault tests: own instances of both." \
-        "Left out of the first run are the tests that need PostgreSQL or RabbitMQ; the second runs them." \
-        "Not there yet: the console in a browser."
+    say "" "Servers: PostgreSQL $database_from, RabbitMQ $broker_from."
+    if $servers && $own_servers; then say "faults::, operators:: and operators_policies:: start their own: $(own_versions)."; fi
+    say "" "Left out on purpose:" "- on files: what needs PostgreSQL or RabbitMQ (ignored)."
+    if $servers; then
+        say "- on servers: the unit tests, which know of no server; ${files[*]}, which know" \
+            "  files and sources alone; random cases beyond $server_cases a property (PROPTEST_CASES). On files they ran." \
+            "- $last: all other tests (filtered). They ran before."
+    fi
+    say "Not there yet: the console in a browser."
+    if ((${#not_run[@]} > 0)); then
+        say "" "NOT RUN:" "${not_run[@]/#/- }" "For it:" "${lacks[@]/#/- }"
+        failed=1
+    fi
 }
 
 find_programs
 have cargo || die "cargo is missing: install Rust from https://rustup.rs and run this again."
-need cc "and the dependencies are built with it" gcc libc6-dev
-require_servers
-find_database
-find_broker
+need cc gcc libc6-dev ||
+    die "cc is missing, and the dependencies are built with it: install it (Debian: apt-get install gcc libc6-dev) and run this again."
+find_own_servers
+own_servers=false
+if $own_database && $own_broker; then own_servers=true; fi
+servers=true
+find_database || { servers=false; lack "No PostgreSQL: name one in SAPO_SYNC_TEST_DATABASE_URL, or start Docker."; }
+find_broker || { servers=false; lack "No RabbitMQ: name one in SAPO_SYNC_TEST_BROKER_URL, or start Docker."; }
 
-run "every test" SQLite embedded cargo test --locked --no-fail-fast -- --test-threads=4
-export SAPO_SYNC_TEST_DATABASE_URL=$database_url SAPO_SYNC_TEST_BROKER_URL=$broker_url
-export SAPO_SYNC_TEST_BACKEND=servers
 # These wait for the servers more than they compute. Those that look at rates or kill servers have the machine to themselves;
 # those that only know files or the sources have run. Random cases are fewer here, for each makes queues of its own.
 alone=(limits:: fairness:: faults::)
 files=(sqlite:: embedded:: layers:: deploy:: full_disk::)
-export PROPTEST_CASES=${PROPTEST_CASES:-4}
-run "integration tests" "$database" RabbitMQ \
-    cargo test --locked --no-fail-fast --test it -- --include-ignored --test-threads=4 $(printf -- '--skip %s ' "${alone[@]}" "${files[@]}")
-run "rates, fairness, faults" "$database" RabbitMQ \
-    cargo test --locked --no-fail-fast --test it -- --include-ignored --test-threads=1 "${alone[@]}"
+server_cases=${PROPTEST_CASES:-4}
+skipped=("${alone[@]}" "${files[@]}")
+last="rates, fairness, faults"
+if ! $own_servers; then
+    alone=(limits:: fairness::)
+    skipped+=(operators:: operators_policies::)
+    last="rates, fairness"
+    not_run+=("faults::, operators:: and operators_policies::, which start and kill servers of their own")
+fi
+
+run "every test" SQLite embedded cargo test --locked --no-fail-fast -- --test-threads=4
+if $servers; then
+    export SAPO_SYNC_TEST_DATABASE_URL=$database_url SAPO_SYNC_TEST_BROKER_URL=$broker_url
+    export SAPO_SYNC_TEST_BACKEND=servers
+    mapfile -t skip < <(printf -- '--skip\n%s\n' "${skipped[@]}")
+    PROPTEST_CASES=$server_cases run "integration tests" "$database" "$broker" \
+        cargo test --locked --no-fail-fast --test it -- --include-ignored --test-threads=4 "${skip[@]}"
+    PROPTEST_CASES=$server_cases run "$last" "$database" "$broker" \
+        cargo test --locked --no-fail-fast --test it -- --include-ignored --test-threads=1 "${alone[@]}"
+else
+    not_run+=("the integration tests on PostgreSQL and RabbitMQ, with those that need them")
+fi
 report
 exit "$failed"

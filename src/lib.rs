@@ -57,6 +57,9 @@
 //! - What is delivered again runs beside others the first time, and alone only once it bears another process's mark:
 //!   after a broker's restart a whole window is delivered again, and would take minutes one by one.
 //! - PostgreSQL and RabbitMQ go together, or neither: two set-ups are tested whole, not four by halves.
+//! - A receiver that has a spool starts also where RabbitMQ refuses it (a password that was changed, a vhost that is
+//!   gone): webhooks count on it. Its log and `/readyz` say what to put right. Its first start, and every role that keeps
+//!   nothing on its own disk, ends at once with the same words.
 //! - A dead letter is filed by `settle` in the transaction that decides it, before the broker is told; the keeper that
 //!   drains the dead-letter queue files only what no worker could speak of.
 

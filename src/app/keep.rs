@@ -36,7 +36,8 @@ pub(super) async fn keep(config: Config, context: Context, stop: CancellationTok
                 ended
             };
             let gauges = keeper::keep_gauges(context.clone(), stop.clone());
-            tokio::join!(filing, gauges, prune, timers).0
+            let found = jobs::tell_found(context.clone(), stop.clone());
+            tokio::join!(filing, gauges, found, prune, timers).0
         }
     };
     if context.broker.partitions().is_none() {

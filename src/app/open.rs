@@ -114,16 +114,21 @@ pub(super) fn owner(config: &Config, role: &Role) -> anyhow::Result<String> {
     }
 }
 
+/// A broker that refuses us ends a process at its start. A receiver that was started before, which its spool shows, is
+/// different: webhooks count on it, so it takes them to its own disk, and waits until the refusal is put right.
 pub(super) async fn open_broker(config: &Config, role: &Role, owner: &str) -> anyhow::Result<Arc<dyn Broker>> {
     let rabbit = match &config.broker {
         BrokerConfig::Embedded => return Ok(Arc::new(Embedded::open(&config.data_dir.join("queue.db")).await?)),
         BrokerConfig::RabbitMq(rabbit) => rabbit,
     };
-    let broker = RabbitMq::open(rabbit_settings(rabbit, format!("sapo-sync {} {owner}", role.word()))).await?;
+    let settings = rabbit_settings(rabbit, format!("sapo-sync {} {owner}", role.word()));
     if !role.receives() {
-        return Ok(Arc::new(broker));
+        return Ok(Arc::new(RabbitMq::open(settings).await?));
     }
-    let spool = Embedded::open(&config.data_dir.join("spool.db")).await?;
+    let file = config.data_dir.join("spool.db");
+    let broker =
+        if file.exists() { RabbitMq::open_patiently(settings).await? } else { RabbitMq::open(settings).await? };
+    let spool = Embedded::open(&file).await?;
     Ok(Arc::new(Spooled::new(broker, spool, rabbit.spool_events)))
 }
 

@@ -43,7 +43,7 @@ pub(super) async fn serve(
     axum::serve(listener, router).with_graceful_shutdown(stop.cancelled_owned()).await
 }
 
-/// A receiver is ready while it can take webhooks; anything else while state and queue answer.
+/// A receiver is ready while it can take webhooks, on its own disk too; anything else while state and queue answer.
 fn readiness(context: Context, receives: bool, ready: watch::Receiver<bool>) -> health::Ready {
     Arc::new(move || {
         let (context, ready) = (context.clone(), *ready.borrow());
@@ -55,12 +55,12 @@ fn readiness(context: Context, receives: bool, ready: watch::Receiver<bool>) -> 
                 return Err(format!("the state database is not usable yet: {why}"));
             }
             if receives && context.snapshot.fresh() {
-                return Ok(());
+                return Ok(context.broker.warning().await);
             }
             if receives {
                 return Err("the connections known are older than 15 minutes; is the state database away?".to_owned());
             }
-            context.store.ping().await.map_err(|error| error.to_string())
+            context.store.ping().await.map(|()| None).map_err(|error| error.to_string())
         })
     })
 }

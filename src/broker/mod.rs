@@ -131,6 +131,10 @@ pub trait Broker: Send + Sync {
     async fn depth(&self) -> Result<Depth, BrokerError>;
     /// Whether events would be taken now.
     async fn ready(&self) -> Result<(), BrokerError>;
+    /// What somebody has to look at although events are taken.
+    async fn warning(&self) -> Option<String> {
+        None
+    }
     /// Finishes what was accepted, and closes.
     async fn close(&self);
 }

@@ -103,6 +103,14 @@ impl Broker for Spooled {
         self.spool.ready().await.map_err(|error| BrokerError::Unusable(format!("{error}; {away}")))
     }
 
+    async fn warning(&self) -> Option<String> {
+        let (Err(BrokerError::Unusable(why)), Ok(depth)) = (self.rabbit.ready().await, self.spooled().await) else {
+            return None;
+        };
+        let most = self.most;
+        Some(format!("{why}; events are kept on this disk until it takes them ({depth} now, {most} at most)"))
+    }
+
     async fn close(&self) {
         self.stop.cancel();
         if let Some(forwarder) = self.forwarder.lock().await.take() {

@@ -133,10 +133,14 @@ pub struct DemoArgs {
     /// Sapo Web sites beside the Abaha site
     #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u8).range(0..=9))]
     pub webs: u8,
+    /// Give each web the odd products of real ones: a SKU twice, no SKU, stock that is not counted or negative
+    #[arg(long)]
+    pub odd: bool,
     /// Makes the same shop and the same traffic again; the run's number where none is given
     #[arg(long)]
     pub seed: Option<u64>,
-    /// Stop by itself after so long (30s, 5m), wait until all is settled, and compare both sides
+    /// Stop by itself after so long (30s, 5m), wait until all is settled, compare all sides, and fail where they differ
+    /// without a reason
     #[arg(long = "for", value_name = "DURATION", value_parser = moment::duration)]
     pub lasting: Option<Duration>,
 }
@@ -154,8 +158,11 @@ pub struct SandboxArgs {
     #[arg(long, default_value = "127.0.0.1:9102", value_name = "ADDRESS")]
     pub web_listen: SocketAddr,
     /// Sapo Web sites: webmau, webmau2, webmau3…
-    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u8).range(0..=9))]
+    #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u8).range(0..=9))]
     pub webs: u8,
+    /// Give each web the odd products of real ones: a SKU twice, no SKU, stock that is not counted or negative
+    #[arg(long)]
+    pub odd: bool,
     /// Where the control API listens
     #[arg(long, default_value = "127.0.0.1:9109", value_name = "ADDRESS")]
     pub control_listen: SocketAddr,
@@ -184,19 +191,7 @@ pub struct SandboxArgs {
 pub enum ConnectCommand {
     /// Make connections as a file says; tells what changed, removes nothing unless told to
     #[command(after_help = examples::CONNECT_APPLY)]
-    Apply {
-        /// The connections file (TOML)
-        file: PathBuf,
-        /// Stop connections that the file does not name
-        #[arg(long)]
-        prune: bool,
-        /// Do not ask the shops whether tokens and ids are right
-        #[arg(long)]
-        offline: bool,
-        /// Confirm, without being asked, that the webs are linked to no other POS
-        #[arg(long)]
-        yes: bool,
-    },
+    Apply(ApplyArgs),
     /// List connections with what lies at each
     #[command(after_help = examples::CONNECT_LIST)]
     List(Filter),
@@ -232,6 +227,26 @@ pub enum ConnectCommand {
     Webhooks(HooksArgs),
 }
 
+/// How a connections file is applied.
+#[derive(Args, Clone, Debug)]
+#[allow(clippy::struct_excessive_bools, reason = "each is a switch of its own")]
+pub struct ApplyArgs {
+    /// The connections file (TOML); - reads it from standard input
+    pub file: PathBuf,
+    /// Pause what is new or was stopped, so that it can be prepared: webhooks are taken, and wait for `connect resume`
+    #[arg(long)]
+    pub paused: bool,
+    /// Stop connections that the file does not name
+    #[arg(long)]
+    pub prune: bool,
+    /// Do not ask the shops whether tokens and ids are right
+    #[arg(long)]
+    pub offline: bool,
+    /// Confirm, without being asked, that the webs are linked to no other POS
+    #[arg(long)]
+    pub yes: bool,
+}
+
 /// Which connection a job is for.
 #[derive(Args, Clone, Debug)]
 pub struct JobArgs {
@@ -254,7 +269,8 @@ pub struct PlanArgs {
 /// Which rows of a list.
 #[derive(Args, Clone, Debug)]
 pub struct Filter {
-    /// An order code, an object id, or the start of an event id; of links a SKU, phone, code or id
+    /// An order code (#1001 or 1001), an object id, or the start of an event id; of links a SKU, phone, code or id; of a
+    /// web's variants a part of the name, the beginning of a SKU, or an id
     #[arg(long, value_name = "TEXT", value_parser = NonEmptyStringValueParser::new())]
     pub search: Option<String>,
     /// Only this connection's
@@ -287,7 +303,7 @@ pub enum EventsCommand {
     /// Tell the whole story of an order: received, verified, decided, each call and answer, outcome
     #[command(after_help = examples::EVENTS_SHOW)]
     Show {
-        /// An order code, an object id, or the start of an event id
+        /// An order code (#1001 or 1001), an object id, or the start of an event id
         #[arg(value_parser = NonEmptyStringValueParser::new())]
         code: String,
         /// Only this connection's

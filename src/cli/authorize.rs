@@ -1,6 +1,8 @@
 //! `connect authorize`, `connect choices` and `connect webhooks`: access, what to choose from, and what shops tell us.
 
+use std::collections::BTreeSet;
 use std::io::IsTerminal as _;
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use anyhow::{anyhow, bail};
@@ -9,16 +11,18 @@ use clap::builder::NonEmptyStringValueParser;
 use indicatif::ProgressBar;
 use serde_json::json;
 
+use super::connect::defaults;
 use super::exit::{Exit, NotFound};
 use super::out;
 use super::setup::{Invocation, no_connection};
 use crate::app;
 use crate::destination::CallError;
-use crate::domain::connection::State;
+use crate::domain::connection::{State, account};
 use crate::domain::event::System;
 use crate::domain::time;
 use crate::store::connections::Snapshot;
-use crate::sync::connect::choices;
+use crate::sync::connect::choices::{self, ChoiceRow};
+use crate::sync::connect::file::{self, File};
 use crate::sync::connect::hooks::{self, Repair, SideReport};
 use crate::sync::connect::oauth::{Begun, Oauth, OauthConfig, PATIENCE, Standing};
 
@@ -40,10 +44,13 @@ the app's credentials ([oauth.omni], [oauth.web]) in the settings.";
 
 /// Of `sapo-sync connect choices`.
 pub const CHOICES: &str = "Examples:
-  sapo-sync connect choices --store cuahangmau
+  sapo-sync connect choices --file connections.toml
+  sapo-sync connect choices --file connections.toml --store cuahangmau --web webmau
   sapo-sync connect choices --store cuahangmau --web webmau --json
 
-The shop must be connected, or have granted access (`connect authorize`).";
+With --file the access tokens are those of that connections file, and nothing is written: so the ids can be looked up
+before `connect apply`. Without --store and --web all shops of the file are asked. Without --file, and where the file
+does not name the shop, it must be connected, or have granted access (`connect authorize`).";
 
 /// Of `sapo-sync connect webhooks`.
 pub const HOOKS: &str = "Examples:
@@ -54,9 +61,9 @@ pub const HOOKS: &str = "Examples:
 
 Without --repair nothing is changed. Webhooks of others are never touched. Those that go to a receiver for this very
 shop on another host are left alone too, for it may be another installation's; their hosts are listed, and --from says
-that one of these was ours: they are moved. Needs public_url in the settings; where it is set, every reconcile registers
-what is missing. The exit code is 3 where something is wrong and was not repaired, 1 where a shop or web could not be
-looked at.";
+that one of these was ours: they are moved, and where none is there, that is said. Needs public_url in the settings;
+where it is set, every reconcile registers what is missing. The exit code is 3 where something is wrong and was not
+repaired, 1 where a shop or web could not be looked at.";
 
 /// Which shop is to grant access.
 #[derive(Args, Clone, Debug)]
@@ -80,9 +87,12 @@ pub struct AuthorizeArgs {
 #[derive(Args, Clone, Debug)]
 #[command(after_help = CHOICES)]
 pub struct ChoicesArgs {
-    /// The store, by its alias: what stands before .mysapogo.com
-    #[arg(long, value_name = "ALIAS")]
-    pub store: String,
+    /// A connections file: its access tokens are used, and nothing is written
+    #[arg(long, value_name = "FILE")]
+    pub file: Option<PathBuf>,
+    /// The store, by its alias: what stands before .mysapogo.com; all of the file where none is given
+    #[arg(long, value_name = "ALIAS", required_unless_present = "file")]
+    pub store: Option<String>,
     /// Also the locations of this web
     #[arg(long, value_name = "SITE")]
     pub web: Option<String>,
@@ -211,24 +221,56 @@ async fn wait(oauth: &Oauth, begun: &Begun, plain: bool) -> anyhow::Result<Stand
 pub async fn choices(invocation: &Invocation, args: &ChoicesArgs) -> anyhow::Result<Exit> {
     let store = invocation.store().await?;
     let http = app::sender(&invocation.config, store.clock())?;
-    let omni = choices::shop(&store, &http, &args.store).await?;
-    let web = match &args.web {
-        Some(site) => Some(choices::web(&store, &http, site).await?),
-        None => None,
+    let file = match &args.file {
+        Some(path) => file::read(path, &defaults(invocation, &store).await?)?,
+        None => File::default(),
     };
-    let rows = choices::choices(&omni, web.as_ref()).await?;
+    let mut rows: Vec<(String, ChoiceRow)> = Vec::new();
+    for (alias, sites) in asked(args, &file)? {
+        let told = choices::of_shop(&choices::shop_of(&store, &http, &file, alias).await?).await;
+        rows.extend(named(&account(System::Omni, alias), told)?);
+        for site in sites {
+            let told = choices::of_web(&choices::web_of(&store, &http, &file, site).await?).await;
+            rows.extend(named(&account(System::Web, site), told)?);
+        }
+    }
     out::list(
         invocation.json,
         i64::MAX,
         &rows,
-        &["list", "write", "name", "for", ""],
-        |row| {
+        &["of", "list", "write", "name", "for", ""],
+        |(account, row)| {
             let note = if row.usable { row.note.to_owned() } else { format!("cannot be chosen: {}", row.note) };
-            vec![row.label.to_owned(), row.value.clone(), row.name.clone(), row.keys.to_owned(), note]
+            let (list, name, keys) = (row.label.to_owned(), row.name.clone(), row.keys.to_owned());
+            vec![account.clone(), list, row.value.clone(), name, keys, note]
         },
-        out::row,
+        |(account, row)| out::with(out::row(row), &[("account", json!(account))]),
     );
     Ok(Exit::Fine)
+}
+
+/// The shops whose lists are asked for, each with its webs: those that are named, else all of the file.
+fn asked<'a>(args: &'a ChoicesArgs, file: &'a File) -> anyhow::Result<Vec<(&'a str, Vec<&'a str>)>> {
+    let shops = choices::shops_of(file);
+    match (args.store.as_deref(), args.web.as_deref()) {
+        (Some(alias), web) => Ok(vec![(alias, Vec::from_iter(web))]),
+        (None, Some(site)) => match shops.iter().find(|(_, sites)| sites.contains(&site)) {
+            Some((alias, _)) => Ok(vec![(*alias, vec![site])]),
+            None => bail!("the file has no connection with the web {site}: add one, or say --store ALIAS as well"),
+        },
+        (None, None) if shops.is_empty() => {
+            bail!("the file names no shop: write a [[store]] with its alias and access_token, and run this again")
+        }
+        (None, None) => Ok(shops),
+    }
+}
+
+/// The lists of one shop or web under its name; an error bears it too.
+fn named(account: &str, told: Result<Vec<ChoiceRow>, CallError>) -> anyhow::Result<Vec<(String, ChoiceRow)>> {
+    match told {
+        Ok(rows) => Ok(rows.into_iter().map(|row| (account.to_owned(), row)).collect()),
+        Err(error) => Err(anyhow!("{account}: the lists cannot be read: {error}")),
+    }
 }
 
 /// Compares registered webhooks with what there should be, and repairs them where asked to.
@@ -261,6 +303,9 @@ pub async fn hooks(invocation: &Invocation, args: &HooksArgs) -> anyhow::Result<
         }
     }
     let ended = sides.iter().map(|(system, name, kept)| tell(invocation, *system, name, kept)).max();
+    for text in in_vain(&args.from, &sides.iter().map(|(_, _, kept)| kept.as_ref().ok()).collect::<Vec<_>>()) {
+        out::note(text);
+    }
     if sides.iter().any(|(_, _, kept)| kept.as_ref().is_ok_and(is_left)) && !invocation.json {
         out::note("--repair mends them");
     }
@@ -288,6 +333,33 @@ fn tell(invocation: &Invocation, system: System, name: &str, kept: &Result<SideR
             Exit::Failed
         }
     }
+}
+
+/// What is said of each `--from` at which neither shop nor webs have a webhook. Nothing where one of them, `None`, could
+/// not be looked at: it may have one.
+fn in_vain(from: &[String], sides: &[Option<&SideReport>]) -> Vec<String> {
+    let Some(sides) = sides.iter().copied().collect::<Option<Vec<&SideReport>>>() else { return Vec::new() };
+    let hosts: BTreeSet<&str> = sides.iter().flat_map(|side| &side.elsewhere).map(String::as_str).collect();
+    let hosts = Vec::from_iter(hosts);
+    let next = match hosts.first() {
+        None => {
+            "không webhook nào của cửa hàng này đi tới máy chủ khác, không còn gì để chuyển: bỏ --from (none for this \
+                 very shop goes to another host, so nothing is left to be moved: leave --from out)"
+                .to_owned()
+        }
+        Some(first) => {
+            let hosts = hosts.join(", ");
+            format!(
+                "webhook của chính cửa hàng này đang đi tới: {hosts}; nếu đó là nơi cũ của mình, chạy lại với --from {first} \
+                 (those for this very shop go to: {hosts}; if that was this installation, run this again with --from {first})"
+            )
+        }
+    };
+    let vain = from.iter().filter(|from| sides.iter().all(|side| side.unmatched.contains(from)));
+    vain.map(|from| {
+        format!("--from {from}: không có webhook nào ở đó (no webhook is there, so none was moved); {next}")
+    })
+    .collect()
 }
 
 /// Whether something is wrong and was not mended.
@@ -319,4 +391,42 @@ fn no_store(alias: &str, known: &Snapshot) -> NotFound {
         format!("known are: {}", aliases.join(", "))
     };
     NotFound(format!("there is no store {alias:?}; {hint}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn side(elsewhere: &[&str], unmatched: &[&str]) -> SideReport {
+        let words = |words: &[&str]| words.iter().map(|word| (*word).to_owned()).collect();
+        SideReport {
+            system: System::Web,
+            name: "webmau".into(),
+            address: "https://sync.example.com/webhooks/web/webmau".into(),
+            right: Vec::new(),
+            missing: Vec::new(),
+            moved: Vec::new(),
+            moved_from: Vec::new(),
+            doubled: Vec::new(),
+            foreign: 0,
+            elsewhere: words(elsewhere),
+            unmatched: words(unmatched),
+            repaired: true,
+        }
+    }
+
+    #[test]
+    fn a_place_that_no_webhook_goes_to_is_told_with_the_places_that_there_are() {
+        let from = ["old.example", "old.exmaple"].map(str::to_owned);
+        let (shop, web) = (side(&[], &["old.example", "old.exmaple"]), side(&["b.example"], &["old.exmaple"]));
+        let told = in_vain(&from, &[Some(&shop), Some(&web)]);
+        assert_eq!(told.len(), 1, "the other one was found at the web: {told:?}");
+        assert!(
+            told[0].starts_with("--from old.exmaple:") && told[0].contains("again with --from b.example"),
+            "{told:?}"
+        );
+        assert!(in_vain(&from[..1], &[Some(&shop)])[0].contains("leave --from out"));
+        assert!(in_vain(&from, &[Some(&shop), None]).is_empty(), "what could not be looked at may have it");
+        assert!(in_vain(&[], &[Some(&shop), Some(&web)]).is_empty());
+    }
 }

@@ -1,12 +1,12 @@
 //! `connect`: makes, shows, pauses, resumes and checks connections.
 
+use std::collections::HashMap;
 use std::io::IsTerminal as _;
-use std::path::Path;
 
 use anyhow::bail;
 use serde_json::{Value, json};
 
-use super::args::{ConnectCommand, Filter};
+use super::args::{ApplyArgs, ConnectCommand, Filter};
 use super::dead::confirmed;
 use super::exit::Exit;
 use super::setup::{ACTOR, Invocation, no_connection};
@@ -16,7 +16,7 @@ use crate::domain::connection::{Connection, State};
 use crate::domain::event::System;
 use crate::store::Store;
 use crate::store::connections::{ConnectionAccount, Snapshot};
-use crate::store::counts::Count;
+use crate::store::counts::{Lying, WebErrors};
 use crate::sync::connect::file::{Defaults, File};
 use crate::sync::connect::{self, SOLE_POS};
 use crate::work::context::ACCESS;
@@ -24,7 +24,7 @@ use crate::work::context::ACCESS;
 /// Runs one of its commands.
 pub async fn run(invocation: Invocation, command: ConnectCommand) -> anyhow::Result<Exit> {
     match command {
-        ConnectCommand::Apply { file, prune, offline, yes } => apply(&invocation, &file, prune, offline, yes).await,
+        ConnectCommand::Apply(args) => apply(&invocation, &args).await,
         ConnectCommand::List(filter) => list(&invocation, &filter).await,
         ConnectCommand::Show { name } => show(&invocation, &name).await,
         ConnectCommand::Pause { name } => set_state(&invocation, &name, State::Paused).await,
@@ -36,16 +36,21 @@ pub async fn run(invocation: Invocation, command: ConnectCommand) -> anyhow::Res
     }
 }
 
-async fn apply(invocation: &Invocation, path: &Path, prune: bool, offline: bool, yes: bool) -> anyhow::Result<Exit> {
+async fn apply(invocation: &Invocation, args: &ApplyArgs) -> anyhow::Result<Exit> {
     let store = invocation.store().await?;
-    let mut file = connect::file::read(path, &defaults(invocation, &store).await?)?;
-    let unconfirmed = confirm_sole_pos(&store, &mut file, yes, invocation.json).await?;
+    let mut file = connect::file::read(&args.file, &defaults(invocation, &store).await?)?;
+    let unconfirmed = confirm_sole_pos(&store, &mut file, args.yes, invocation.json).await?;
     let http = app::sender(&invocation.config, store.clock())?;
-    let applied = connect::apply(&store, &http, &file, prune, offline, ACTOR).await?;
+    let applied = if args.paused {
+        connect::apply_paused(&store, &http, &file, args.prune, args.offline, ACTOR).await?
+    } else {
+        connect::apply(&store, &http, &file, args.prune, args.offline, ACTOR).await?
+    };
     if invocation.json {
-        out::json(
-            &json!({"file": path.display().to_string(), "changes": applied.changes, "left_alone": applied.left_alone, "unconfirmed": unconfirmed}),
-        );
+        out::json(&json!({
+            "file": args.file.display().to_string(), "changes": applied.changes, "left_alone": applied.left_alone,
+            "paused": applied.paused, "stay_active": applied.stay_active, "unconfirmed": unconfirmed,
+        }));
         return Ok(Exit::Fine);
     }
     if applied.changes.is_empty() {
@@ -60,10 +65,23 @@ async fn apply(invocation: &Invocation, path: &Path, prune: bool, offline: bool,
             applied.left_alone.join(", ")
         ));
     }
-    if offline {
+    if !applied.stay_active.is_empty() {
+        out::line(format!(
+            "active already, and not paused by this: {} (`sapo-sync connect pause NAME` pauses one)",
+            applied.stay_active.join(", ")
+        ));
+    }
+    for name in &applied.paused {
+        out::line(format!(
+            "{name} is paused (tạm dừng): webhooks are taken, and wait; nothing is linked, pushed or created until `sapo-sync connect resume {name}`"
+        ));
+    }
+    if args.offline {
         out::line("nothing was checked against the shops (--offline); `sapo-sync connect check` does");
     }
-    if let Some(entry) = file.connections.first().filter(|_| !applied.changes.is_empty()) {
+    // What is paused is what is to be prepared.
+    let prepared = file.connections.iter().find(|entry| applied.paused.contains(&entry.name));
+    if let Some(entry) = prepared.or_else(|| file.connections.first()).filter(|_| !applied.changes.is_empty()) {
         let first = if entry.channel == System::Web { "preflight" } else { "plan" };
         out::line(format!(
             "webhooks go to /webhooks/omni/{} and /webhooks/{}/{}; next: sapo-sync {first} --connection {}",
@@ -74,19 +92,21 @@ async fn apply(invocation: &Invocation, path: &Path, prune: bool, offline: bool,
 }
 
 /// What a connections file may leave out: what shops granted by OAuth.
-async fn defaults(invocation: &Invocation, store: &Store) -> anyhow::Result<Defaults> {
+pub async fn defaults(invocation: &Invocation, store: &Store) -> anyhow::Result<Defaults> {
     let apps = [(System::Omni, &invocation.config.oauth_omni), (System::Web, &invocation.config.oauth_web)];
     let secrets = apps.into_iter().filter_map(|(system, app)| Some((system, app.as_ref()?.client_secret.clone())));
     Ok(Defaults { tokens: store.granted_tokens().await?, secrets: secrets.collect() })
 }
 
-/// Has the owner of each web that nobody confirmed yet confirm that it is linked to no other POS. Where nobody can be
-/// asked the web is connected all the same, and `connect list`, `show` and `check` say that nobody confirmed it.
+/// Has the owner of each web that nobody confirmed yet, or that was disconnected since, confirm that it is linked to no
+/// other POS. Where nobody can be asked the web is connected all the same, and `connect list`, `show` and `check` say
+/// that nobody confirmed it.
 async fn confirm_sole_pos(store: &Store, file: &mut File, yes: bool, quiet: bool) -> anyhow::Result<Vec<String>> {
     let known = store.snapshot().await?;
     let mut unconfirmed = Vec::new();
     for entry in file.connections.iter_mut().filter(|entry| entry.channel == System::Web && !entry.sole_pos) {
-        if known.connections.get(&entry.name).is_some_and(|row| row.confirmed.is_some()) {
+        let row = known.connections.get(&entry.name).filter(|row| row.connection.state != State::Stopped);
+        if row.is_some_and(|row| row.confirmed.is_some()) {
             continue;
         }
         if yes {
@@ -130,42 +150,34 @@ fn sorted(known: &Snapshot) -> Vec<&ConnectionAccount> {
     rows
 }
 
-struct Counts {
-    links: Vec<Count>,
-    parked: Vec<Count>,
-    dead: Vec<Count>,
-}
+/// What lies at the connections that are shown, by their names; of webs with what is in error there, for that need not
+/// have a link.
+struct Counts(HashMap<String, (Lying, Option<WebErrors>)>);
 
 impl Counts {
-    async fn read(store: &Store) -> anyhow::Result<Self> {
-        Ok(Self {
-            links: store.link_counts().await?,
-            parked: store.parked_by_connection().await?,
-            dead: store.letters_by_connection().await?,
-        })
+    async fn read(store: &Store, rows: &[&ConnectionAccount]) -> anyhow::Result<Self> {
+        let mut all = HashMap::new();
+        for Connection { name, channel, .. } in rows.iter().map(|row| &row.connection) {
+            let web = if *channel == System::Web { Some(store.web_errors(name).await?) } else { None };
+            all.insert(name.clone(), (store.lying(name).await?, web));
+        }
+        Ok(Self(all))
     }
 
-    fn of(counts: &[Count], connection: &str, state: &str) -> i64 {
-        counts
-            .iter()
-            .find(|count| count.connection == connection && count.state == state)
-            .map_or(0, |count| count.number)
-    }
-
-    fn object(&self, connection: &str) -> [(&'static str, i64); 4] {
-        [
-            ("linked", Self::of(&self.links, connection, "linked")),
-            ("link_errors", Self::of(&self.links, connection, "error")),
-            ("parked", Self::of(&self.parked, connection, "")),
-            ("dead", Self::of(&self.dead, connection, "")),
-        ]
+    /// The link errors of a web are what `links list` shows in error, variants of both sides and orders.
+    fn fields(&self, connection: &str) -> Vec<(&'static str, Value)> {
+        let (lying, web) = self.0.get(connection).copied().unwrap_or_default();
+        let errors = web.map_or(lying.link_errors, |web| web.variants + web.orders);
+        let mut fields =
+            vec![("linked", lying.linked), ("link_errors", errors), ("parked", lying.parked), ("dead", lying.dead)];
+        fields.extend(web.into_iter().flat_map(|web| [("variant_errors", web.variants), ("order_errors", web.orders)]));
+        fields.into_iter().map(|(key, number)| (key, json!(number))).collect()
     }
 }
 
 async fn list(invocation: &Invocation, filter: &Filter) -> anyhow::Result<Exit> {
     let store = invocation.store().await?;
     let known = store.snapshot().await?;
-    let counts = Counts::read(&store).await?;
     let since = filter.since.map(|since| since.seen_from(store.clock().now()));
     let wanted = |row: &&ConnectionAccount| {
         let connection = &row.connection;
@@ -175,24 +187,19 @@ async fn list(invocation: &Invocation, filter: &Filter) -> anyhow::Result<Exit> 
             && filter.code.as_ref().is_none_or(|code| code == connection.state.as_str())
             && since.is_none_or(|since| connection.activated_at >= since)
     };
-    let rows: Vec<Value> = sorted(&known)
-        .into_iter()
-        .filter(wanted)
-        .map(|row| {
-            let mut object = object(row, &known);
-            let numbers = counts.object(&row.connection.name).map(|(key, number)| (key, json!(number)));
-            object = out::with(object, &numbers);
-            object
-        })
-        .collect();
+    let wanted: Vec<&ConnectionAccount> = sorted(&known).into_iter().filter(wanted).collect();
+    let shown = wanted.len().min(usize::try_from(filter.limit).unwrap_or(usize::MAX));
+    let counts = Counts::read(&store, &wanted[..shown]).await?;
+    let rows: Vec<Value> =
+        wanted.iter().map(|row| out::with(object(row, &known), &counts.fields(&row.connection.name))).collect();
     let text = |row: &Value, key: &str| row[key].as_str().map_or_else(|| row[key].to_string(), ToOwned::to_owned);
     let header =
         ["connection", "store", "channel", "site", "state", "syncs", "linked", "link errors", "parked", "dead"];
     let cells = |row: &Value| {
         let mut cells: Vec<String> =
             ["name", "store", "channel", "site", "state"].iter().map(|key| text(row, key)).collect();
-        let on: Vec<&str> =
-            SWITCHES.iter().filter(|(key, _)| row["settings"][*key] == json!(true)).map(|(_, label)| *label).collect();
+        let is_on = |key: &str| row["syncs"].as_array().is_some_and(|on| on.iter().any(|it| it == key));
+        let on: Vec<&str> = SWITCHES.iter().filter(|(key, _)| is_on(key)).map(|(_, label)| *label).collect();
         cells.push(out::or_dash(Some(&on.join(", "))));
         cells.extend(["linked", "link_errors", "parked", "dead"].iter().map(|key| text(row, key)));
         cells
@@ -211,6 +218,13 @@ async fn list(invocation: &Invocation, filter: &Filter) -> anyhow::Result<Exit> 
 
 /// The switches with their labels.
 const SWITCHES: [(&str, &str); 3] = [("products", "Sản phẩm"), ("customers", "Khách hàng"), ("orders", "Đơn hàng")];
+
+/// What a connection keeps in step, by the keys of the switches; the products of a web have none, and always are.
+fn syncs(connection: &Connection) -> Vec<&'static str> {
+    let settings = &connection.settings;
+    let on = [settings.products || connection.channel == System::Web, settings.customers, settings.orders];
+    SWITCHES.iter().zip(on).filter(|(_, on)| *on).map(|((key, _), _)| *key).collect()
+}
 
 /// A connection without its secrets: of each only whether it is set.
 fn object(row: &ConnectionAccount, known: &Snapshot) -> Value {
@@ -236,6 +250,7 @@ fn object(row: &ConnectionAccount, known: &Snapshot) -> Value {
         "state_reason": row.state_reason,
         "activated_at": connection.activated_at,
         "start_line_at": connection.start_line(),
+        "syncs": syncs(connection),
         "settings": settings_of(connection),
         "webhook_paths": [format!("/webhooks/omni/{}", connection.store), format!("/webhooks/{}/{}", connection.channel, connection.site)],
     }))
@@ -263,8 +278,8 @@ async fn show(invocation: &Invocation, name: &str) -> anyhow::Result<Exit> {
     let store = invocation.store().await?;
     let known = store.snapshot().await?;
     let row = known.connections.get(name).ok_or_else(|| no_connection(name, &known))?;
-    let numbers = Counts::read(&store).await?.object(name).map(|(key, number)| (key, json!(number)));
-    let object = out::with(object(row, &known), &numbers);
+    let counts = Counts::read(&store, &[row.as_ref()]).await?;
+    let object = out::with(object(row, &known), &counts.fields(name));
     if invocation.json {
         out::json(&object);
         return Ok(Exit::Fine);

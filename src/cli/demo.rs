@@ -5,7 +5,7 @@
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail};
 use tokio::sync::broadcast::error::RecvError;
@@ -39,8 +39,11 @@ const PREFIX: &str = "demo-";
 const BUCKET: (u32, f64) = (200, 50.0);
 /// How often the figures are read.
 const TICK: Duration = Duration::from_millis(500);
-/// How long the end waits until everything is settled, where it was asked for and where Ctrl-C was pressed.
-const SETTLE: (Duration, Duration) = (Duration::from_mins(1), Duration::from_secs(8));
+/// How long the end waits while nothing moves at all, where it was asked for: longer than an order is left alone of which
+/// it is not known whether it was made (two minutes).
+const PATIENCE: Duration = Duration::from_mins(3);
+/// How long the end waits where Ctrl-C was pressed.
+const SHORT_PATIENCE: Duration = Duration::from_secs(8);
 
 /// Why the traffic ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -60,6 +63,10 @@ struct Demo {
     view: View,
     json: bool,
     since: Millis,
+    /// How many things happened in the shop, on the site and on the webs.
+    happened: u64,
+    /// How the program is called on this state.
+    look: String,
 }
 
 /// Runs the demo until Ctrl-C, or for as long as asked.
@@ -99,12 +106,14 @@ pub async fn run(global: &Global, args: DemoArgs) -> anyhow::Result<Exit> {
     ));
     sandbox.send_webhooks_to(&base);
     let since = process.context.clock.now();
-    let mut demo = Demo { context: process.context.clone(), sandbox, connections, view, json: global.json, since };
+    let look = format!("sapo-sync --data-dir {}", data_dir.display());
+    let context = process.context.clone();
+    let mut demo = Demo { context, sandbox, connections, view, json: global.json, since, happened: 0, look };
     let ended = demo.watch_over(process, &args, run).await;
     demo.sandbox.stop().await;
     let exit = ended?;
     if !global.json {
-        super::out::line(format!("the state is kept: sapo-sync --data-dir {} events list", data_dir.display()));
+        super::out::line(format!("the state is kept: {} events list", demo.look));
     }
     Ok(exit)
 }
@@ -161,6 +170,7 @@ fn shop_config(args: &DemoArgs, run: u64) -> SandboxConfig {
             .iter()
             .map(|alias| WebSite { bucket, ..WebSite::named(alias) })
             .collect(),
+        web_odd: args.odd,
         ..SandboxConfig::default()
     }
 }
@@ -260,9 +270,12 @@ impl Demo {
                     self.view.figures(&figures);
                 }
                 told = news.recv() => match told {
-                    Ok(text) => self.view.news(&text),
+                    Ok(text) => {
+                        self.happened += 1;
+                        self.view.news(&text);
+                    }
                     // Only lines were lost, not events.
-                    Err(RecvError::Lagged(_)) => {}
+                    Err(RecvError::Lagged(lost)) => self.happened += lost,
                     Err(RecvError::Closed) => bail!("the made-up shop ended by itself; that is a defect: please report it"),
                 },
             }
@@ -273,16 +286,17 @@ impl Demo {
         Figures::read(&self.context, &self.sandbox, &self.connections, self.since).await
     }
 
-    /// Waits for what is on its way; where the time was set, compares both sides.
+    /// Waits for what is on its way; where the time was set, compares all sides.
     async fn settle(&mut self, end: End) -> anyhow::Result<Exit> {
         self.view.say("the traffic has ended; waiting for what is on its way (Ctrl-C again ends at once)");
-        let patience = if end == End::Time { SETTLE.0 } else { SETTLE.1 };
-        let quiet = tokio::time::timeout(patience, self.until_quiet()).await;
+        let quiet = match end {
+            End::Time => self.until_quiet().await?,
+            End::Signal => tokio::time::timeout(SHORT_PATIENCE, self.until_quiet()).await.unwrap_or(Ok(false))?,
+        };
         let figures = self.figures().await?;
         self.view.close();
-        match quiet {
-            Ok(settled) => settled?,
-            Err(_) => self.view.say("not everything was settled in time; what is left can be looked at"),
+        if !quiet {
+            self.view.say("not everything was settled in time; what is left can be looked at");
         }
         if self.json {
             self.view.figures(&figures);
@@ -292,27 +306,52 @@ impl Demo {
         if end == End::Signal {
             return Ok(Exit::Fine);
         }
-        Ok(agree::compare(&self.context, &self.sandbox, &self.connections).await?.print(self.json))
+        let left = format!(
+            "queue {}, parked {}, webhooks on their way {}, and nothing moved for {} s",
+            figures.queued,
+            figures.parked,
+            self.sandbox.webhooks_waiting(),
+            PATIENCE.as_secs()
+        );
+        let unsettled = (!quiet).then_some(left);
+        let agreement =
+            agree::compare(&self.context, &self.sandbox, &self.connections, self.happened, unsettled).await?;
+        Ok(agreement.print(self.json, &self.look))
     }
 
-    /// Until no webhook is on its way, and nothing waits but for a cause that time does not end.
-    async fn until_quiet(&mut self) -> anyhow::Result<()> {
+    /// Waits until all is quiet, twice in a row: what goes from one place to another may just then be seen at neither.
+    /// Tells whether it is, and gives up where nothing moves any more.
+    async fn until_quiet(&mut self) -> anyhow::Result<bool> {
+        let (mut in_a_row, mut before, mut moved) = (0, Figures::default(), Instant::now());
         loop {
-            let waiting = self.context.store.list_parked(None, None, None, 10_000).await?;
-            let for_time = waiting
-                .iter()
-                .filter(|row| self.connections.contains(&row.connection))
-                .any(|row| matches!(row.cause.as_str(), "throttled" | "failing" | "intent_pending" | "replay"));
-            if self.sandbox.webhooks_waiting() == 0
-                && !for_time
-                && self.context.broker.depth().await? == Depth::default()
-            {
-                return Ok(());
+            in_a_row = if self.is_quiet().await? { in_a_row + 1 } else { 0 };
+            if in_a_row == 2 {
+                return Ok(true);
             }
             tokio::time::sleep(Duration::from_millis(200)).await;
             let figures = self.figures().await?;
             self.view.figures(&figures);
+            // What goes on by itself shows no movement.
+            let figures = Figures { seconds: 0, lag_ms: None, ..figures };
+            if figures != before {
+                (before, moved) = (figures, Instant::now());
+            }
+            if moved.elapsed() >= PATIENCE {
+                return Ok(false);
+            }
         }
+    }
+
+    /// Whether no webhook is on its way, and nothing waits but for a cause that has not come and that time does not bring.
+    async fn is_quiet(&self) -> anyhow::Result<bool> {
+        let waiting = self.context.store.list_parked(None, None, None, 10_000).await?;
+        let now = self.context.clock.now();
+        let is_on_its_way = waiting.iter().filter(|row| self.connections.contains(&row.connection)).any(|row| {
+            row.due_at <= now || matches!(row.cause.as_str(), "throttled" | "failing" | "intent_pending" | "replay")
+        });
+        Ok(!is_on_its_way
+            && self.sandbox.webhooks_waiting() == 0
+            && self.context.broker.depth().await? == Depth::default())
     }
 }
 

@@ -50,36 +50,66 @@ once, does no harm.";
 pub const DEMO: &str = "Examples:
   sapo-sync demo
   sapo-sync demo --rate 5 --products 1000
+  sapo-sync demo --webs 3 --odd
   sapo-sync demo --for 60s
+  sapo-sync demo --for 60s --json
   sapo-sync --data-dir ./data/demo events list
 
 State is kept in ./data/demo (or --data-dir) and can be looked at afterwards. The made-up shop itself is not kept:
 each run makes a new one under a number of its own (demo-1, demo-2, …), and stops the connection of the last, whose
 shop is gone. So a run never meets orders of another, and all that earlier runs left stays to be seen.
+With --for the end is judged by what the made-up shop, site and webs hold: exit code 1 where an order that should have
+gone across did not or stands twice, where a dead letter or a difference has no reason there, or where not everything
+came to rest; each with what to look at next. With --json the last line is that verdict, of type \"agreement\".
 To see work go on after a stop, run `sandbox` and `up` in two terminals and stop `up`.";
 
 /// Of `sapo-sync sandbox`.
 pub const SANDBOX: &str = "Examples:
   sapo-sync sandbox
+  sapo-sync sandbox --webs 3 --odd
   sapo-sync sandbox --webhooks-to http://127.0.0.1:8080 --traffic 1 --write-connections sandbox.toml
 
-Connect it with SAPO_SYNC__OUTGOING__ALLOW_CUSTOM_HOSTS=true, `connect apply` and the file written.";
+Connect it with SAPO_SYNC__OUTGOING__ALLOW_CUSTOM_HOSTS=true, `connect apply` and the file written.
+
+The webs (--webs) share one server: http://127.0.0.1:9102/{site}. The control API changes what their owners and buyers
+change, and the webs tell it by webhook; GET /state counts everything:
+  curl http://127.0.0.1:9109/web/webmau/products
+  curl http://127.0.0.1:9109/web/webmau/products -d '{\"name\": \"Mũ len\", \"variants\": [{\"sku\": \"MU-1\", \"price\": 90000, \"stock\": 4}]}'
+  curl http://127.0.0.1:9109/web/webmau/products/ID -d '{\"price\": 95000, \"published\": false}'
+  curl http://127.0.0.1:9109/web/webmau/variants/ID -d '{\"managed\": false}'
+  curl -X DELETE http://127.0.0.1:9109/web/webmau/products/ID
+  curl http://127.0.0.1:9109/web/webmau/orders -d '{\"lines\": [{\"sku\": \"MU-1\", \"quantity\": 2}]}'
+  curl -X POST http://127.0.0.1:9109/web/webmau/orders/ID/cancel
+Such paths are there below /omni and /abaha too. --odd gives each web a SKU twice, blank and decomposed SKUs, stock that
+is not counted, fractional or negative, money as text, and a hidden product.";
 
 /// Of `sapo-sync connect`.
 pub const CONNECT: &str = "Examples:
+  sapo-sync connect choices --file connections.toml
   sapo-sync connect apply connections.toml
   sapo-sync connect list";
 
 /// Of `sapo-sync connect apply`.
 pub const CONNECT_APPLY: &str = "Examples:
   sapo-sync connect apply connections.toml
+  sapo-sync connect apply connections.toml --paused
   sapo-sync connect apply connections.toml --prune
-  sapo-sync connect apply connections.toml --offline";
+  sapo-sync connect apply connections.toml --offline
+
+A connection begins with the apply that makes it, or that makes it again after it was stopped. That moment is its start
+line: only orders made since then are created on the other side (orders_from in the file moves it). With --paused it
+begins paused, so that a web can be prepared (`preflight`) before anything is linked or pushed; the start line is that
+apply all the same, and what is ordered meanwhile waits for `connect resume NAME`. What is active already stays so.
+
+A web must be linked to no other POS: its owner is asked to confirm that, anew once it was stopped.";
 
 /// Of `sapo-sync connect list`.
 pub const CONNECT_LIST: &str = "Examples:
   sapo-sync connect list
-  sapo-sync connect list --json";
+  sapo-sync connect list --json
+
+Link errors of a web are its variants of both sides (`links list --connection NAME --state error`) and its orders
+(`links list --connection NAME --kind order --state error`), with or without a link.";
 
 /// Of `sapo-sync connect show`.
 pub const CONNECT_SHOW: &str = "Examples:
@@ -149,11 +179,14 @@ pub const LINKS_LIST: &str = "Examples:
   sapo-sync links list --sku AT-S
   sapo-sync links list --connection mau-web --state unlinked --side web
   sapo-sync links list --connection mau-web --code only_on_sapo --csv
+  sapo-sync links list --connection mau-web --search 'áo thun'
+  sapo-sync links list --connection mau-web --code unmanaged
   sapo-sync links list --connection mau-web --kind order --state error
   sapo-sync links list --kind order --since 1d --json
 
 Of a web, every variant of both sides is listed, with the counts of the products screen: all, Đã liên kết (linked),
-Chưa liên kết (unlinked), Lỗi liên kết (error). Of Abaha, and without --connection, links alone are listed.";
+Chưa liên kết (unlinked), Lỗi liên kết (error). What is linked may have a code too: renamed, or why stock or price is not
+pushed (unmanaged, stock_unknown, no_price). Of Abaha, and without --connection, links alone are listed.";
 
 /// Of `sapo-sync links link`.
 pub const LINKS_LINK: &str = "Examples:
@@ -204,8 +237,8 @@ different SKUs are refused, for a sheet of which one half was sorted apart looks
 them as the sheet says. Without --apply it is only told what would be done. Exit code 3: some rows or products could
 not be read or linked.
 
-Before a web goes live: `connect apply`, `connect pause NAME`, preflight as often as it takes, `connect resume NAME`.
-While a connection is active and `up` runs, webhooks link, and push stock and price, at once.";
+Before a web goes live: `connect apply FILE --paused`, preflight as often as it takes, `connect resume NAME`. While a
+connection is active and `up` runs, webhooks link, and push stock and price, at once.";
 
 /// Of `sapo-sync dead`.
 pub const DEAD: &str = "Examples:

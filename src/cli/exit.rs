@@ -15,14 +15,17 @@ pub enum Exit {
     NotFound,
     /// Something failed; standard error says what to do.
     Failed,
+    /// What was typed cannot be meant; standard error says what can.
+    Usage,
 }
 
 impl Exit {
-    /// The process's exit code; 2, wrong usage, is given by the argument parser.
+    /// The process's exit code; 2, wrong usage, is mostly given by the argument parser itself.
     pub fn code(self) -> u8 {
         match self {
             Self::Fine => 0,
             Self::Failed => 1,
+            Self::Usage => 2,
             Self::Rows => 3,
             Self::NotFound => 4,
         }
@@ -30,6 +33,9 @@ impl Exit {
 
     /// What an error comes to.
     pub fn of(error: &anyhow::Error) -> Self {
+        if error.downcast_ref::<Usage>().is_some() {
+            return Self::Usage;
+        }
         let not_there = error.downcast_ref::<NotFound>().is_some()
             || matches!(error.downcast_ref::<StoreError>(), Some(StoreError::NotFound(_)));
         if not_there { Self::NotFound } else { Self::Failed }
@@ -46,6 +52,11 @@ impl From<Exit> for ExitCode {
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
 pub struct NotFound(pub String);
+
+/// Arguments that the parser takes one by one, and that say nothing together; says what to give instead.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct Usage(pub String);
 
 /// An error with its causes, none told twice.
 pub fn message(error: &anyhow::Error) -> String {
@@ -68,8 +79,9 @@ mod tests {
 
     #[test]
     fn every_end_has_its_documented_code() {
-        let codes = [Exit::Fine, Exit::Failed, Exit::Rows, Exit::NotFound].map(Exit::code);
-        assert_eq!(codes, [0, 1, 3, 4]);
+        let codes = [Exit::Fine, Exit::Failed, Exit::Usage, Exit::Rows, Exit::NotFound].map(Exit::code);
+        assert_eq!(codes, [0, 1, 2, 3, 4]);
+        assert_eq!(Exit::of(&Usage("no".into()).into()), Exit::Usage);
         assert_eq!(Exit::of(&anyhow!("no")), Exit::Failed);
         assert_eq!(Exit::of(&NotFound("no".into()).into()), Exit::NotFound);
         assert_eq!(Exit::of(&StoreError::NotFound("no".into()).into()), Exit::NotFound);

@@ -4,7 +4,7 @@ use serde::Serialize;
 
 use crate::domain::clock::Millis;
 use crate::sandbox::{Api, Sandbox};
-use crate::store::counts::{Count, Tally};
+use crate::store::counts::Tally;
 use crate::store::ledger::EventFilter;
 use crate::work::context::Context;
 
@@ -53,11 +53,12 @@ impl Figures {
         since: Millis,
     ) -> anyhow::Result<Self> {
         let store = &context.store;
-        let of = |counts: &[Count]| -> i64 {
-            counts.iter().filter(|count| connections.contains(&count.connection)).map(|count| count.number).sum()
-        };
         let (mut tallies, mut rows) = (Vec::new(), Vec::new());
+        let (mut parked, mut dead) = (0, 0);
         for connection in connections {
+            let lying = store.lying(connection).await?;
+            parked += lying.parked;
+            dead += lying.dead;
             tallies.extend(store.tally(connection, since).await?);
             let recent = EventFilter {
                 connection: Some(connection.clone()),
@@ -68,8 +69,7 @@ impl Figures {
             rows.extend(store.list_events(&recent).await?);
         }
         let mut figures = Self::tallied(&tallies);
-        figures.parked = of(&store.parked_by_connection().await?);
-        figures.dead = of(&store.letters_by_connection().await?);
+        (figures.parked, figures.dead) = (parked, dead);
         figures.queued = context.broker.depth().await?.events;
         figures.omni_calls = sandbox.call_count(Api::Omni, "", "");
         figures.abaha_calls = sandbox.call_count(Api::Abaha, "", "");

@@ -8,7 +8,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
 use super::args::Global;
-use super::exit::Exit;
+use super::exit::{Exit, Usage};
 use super::{out, setup};
 
 /// How long the answer may take.
@@ -67,12 +67,13 @@ async fn get(url: &str) -> anyhow::Result<(u16, String)> {
 /// The host and the path of a plain http URL.
 fn parts(url: &str) -> anyhow::Result<(&str, &str)> {
     let Some(rest) = url.strip_prefix("http://") else {
-        bail!("--url {url:?} must begin with http://, such as http://127.0.0.1:8080/readyz")
+        let text = format!("--url {url:?} must begin with http://, such as http://127.0.0.1:8080/readyz");
+        return Err(Usage(text).into());
     };
     let at = rest.find('/').unwrap_or(rest.len());
     let (host, path) = rest.split_at(at);
     if host.is_empty() || url.contains(char::is_whitespace) {
-        bail!("--url {url:?} names no host; for example http://127.0.0.1:8080/readyz");
+        return Err(Usage(format!("--url {url:?} names no host; for example http://127.0.0.1:8080/readyz")).into());
     }
     Ok((host, if path.is_empty() { "/readyz" } else { path }))
 }

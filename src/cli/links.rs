@@ -5,10 +5,11 @@ mod change;
 mod compare;
 mod csv;
 mod list;
+mod why;
 
 use super::exit::Exit;
 use super::setup::{Invocation, no_connection};
-use crate::domain::connection::Connection;
+use crate::domain::connection::{Connection, State};
 use crate::domain::event::System;
 use crate::store::connections::Snapshot;
 use crate::sync::web::links::stopped;
@@ -46,30 +47,39 @@ pub fn pushing_connection(known: &Snapshot, name: &str) -> anyhow::Result<Connec
     }
 }
 
+/// When what is asked for by hand is done.
+pub struct When {
+    /// Why not now: the connection's state; none where it is done as soon as somebody works.
+    pub code: Option<&'static str>,
+    /// For people: by whom, or what has to be done first.
+    pub text: String,
+}
+
+impl When {
+    /// What is worked on while a connection is active waits while it is not.
+    pub fn of(known: &Snapshot, name: &str) -> Self {
+        let row = known.connections.get(name);
+        let state = row.map_or(State::Active, |row| row.connection.state);
+        let reason = row.and_then(|row| row.state_reason.as_deref()).unwrap_or("no reason is known");
+        let text = match state {
+            State::Active => "by `sapo-sync up`, where it runs".to_owned(),
+            State::Paused => format!(
+                "once the connection is resumed, for it is paused (kết nối đang tạm dừng): sapo-sync connect resume {name}"
+            ),
+            State::NoAccess | State::Stopped => {
+                format!("once the connection has access again, for it is {state} (không có quyền truy cập): {reason}")
+            }
+        };
+        Self { code: (state != State::Active).then_some(state.as_str()), text }
+    }
+}
+
 /// A link's state in the guide's words.
 pub fn label(state: &str) -> &str {
     match state {
         "linked" => "Đã liên kết (linked)",
         "unlinked" => "Chưa liên kết (unlinked)",
         "error" => "Lỗi liên kết (error)",
-        other => other,
-    }
-}
-
-/// Why a thing is not linked, in the owner's language; the codes of what a shop refused stand for themselves.
-pub fn why(code: &str) -> &str {
-    match code {
-        "only_on_sapo" => "mã chỉ có trên POS",
-        "only_on_web" => "mã chỉ có trên web",
-        "to_be_linked" => "mã hai bên giống nhau, chờ liên kết",
-        "no_sku" => "mã trống",
-        "cut_by_hand" => "đã hủy liên kết bằng tay",
-        "ambiguous" => "mã bị trùng",
-        "linked_elsewhere" => "đã liên kết với sản phẩm khác",
-        "renamed" => "mã hai bên khác nhau",
-        "deleted" => "đã xóa trên POS",
-        "gone_on_channel" => "đã xóa trên web",
-        "unmanaged" => "web không quản lý tồn kho",
         other => other,
     }
 }

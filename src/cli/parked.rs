@@ -1,10 +1,9 @@
 //! `parked`: what waits for a time or a cause.
 
-use anyhow::bail;
 use serde_json::json;
 
 use super::args::{Filter, ParkedCommand};
-use super::exit::Exit;
+use super::exit::{Exit, Usage};
 use super::out;
 use super::setup::{ACTOR, Invocation, no_connection};
 use crate::domain::outcome::Cause;
@@ -64,7 +63,8 @@ async fn release(
         && Cause::from_word(code).is_none()
     {
         let words: Vec<&str> = Cause::ALL.iter().map(|cause| cause.as_str()).collect();
-        bail!("--code {code:?} is not one that rows wait for; those are: {}", words.join(", "));
+        let text = format!("--code {code:?} is not one that rows wait for; those are: {}", words.join(", "));
+        return Err(Usage(text).into());
     }
     let store = invocation.store().await?;
     let known = store.snapshot().await?;

@@ -54,7 +54,7 @@ pub struct ProposalArgs {
     /// Read a proposal of links from such a spreadsheet, and tell what would be done
     #[arg(long, value_name = "FILE", conflicts_with_all = ["xlsx", "from_store"])]
     pub import: Option<PathBuf>,
-    /// With --import: link pairs whose SKUs differ, as the sheet says
+    /// With --import: link pairs whose SKUs differ, also where only the sheet corrects one of them
     #[arg(long, requires = "import")]
     pub different_skus: bool,
     /// Whether it is done.

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use super::args::Global;
 use super::exit::Exit;
 use super::{moment, out, setup};
-use crate::config::{BrokerConfig, Config, REFERENCE, without_password};
+use crate::config::{BrokerConfig, Config, OauthApp, REFERENCE, without_password};
 
 /// Prints the reference file, or the values in force.
 pub fn run(global: &Global, current: bool) -> anyhow::Result<Exit> {
@@ -42,8 +42,12 @@ fn values(config: &Config) -> Vec<(&'static str, Value)> {
         ("outgoing.abaha_limit", bucket(config.abaha_limit)),
         ("outgoing.web_limit", bucket(config.web_limit)),
         ("public_url", json!(config.public_url)),
+        ("oauth.omni.client_id", json!(config.oauth_omni.as_ref().map_or("", |app| app.client_id.as_str()))),
         ("oauth.omni.client_secret", json!(set(config.oauth_omni.as_ref().map(|app| &app.client_secret)))),
+        ("oauth.omni.scopes", json!(config.oauth_omni.as_ref().map(scopes).unwrap_or_default())),
+        ("oauth.web.client_id", json!(config.oauth_web.as_ref().map_or("", |app| app.client_id.as_str()))),
         ("oauth.web.client_secret", json!(set(config.oauth_web.as_ref().map(|app| &app.client_secret)))),
+        ("oauth.web.scopes", json!(config.oauth_web.as_ref().map(scopes).unwrap_or_default())),
         ("retry.schedule", json!(schedule.join(","))),
         ("retry.settle_after", json!(moment::shown(config.retry.settle_after))),
         ("retry.recheck", json!(moment::shown(config.retry.recheck))),
@@ -64,6 +68,11 @@ fn values(config: &Config) -> Vec<(&'static str, Value)> {
     rows
 }
 
+/// As they are written in the settings; none is all that this program needs.
+fn scopes(app: &OauthApp) -> String {
+    app.scopes.join(",")
+}
+
 /// What may be said of a secret.
 pub fn set(secret: Option<&SecretString>) -> &'static str {
     if secret.is_some() { "set" } else { "not set" }
@@ -77,7 +86,19 @@ mod tests {
     fn a_secret_is_said_to_be_set_and_never_shown() {
         let mut config = Config::load(None).unwrap();
         config.master_key = Some("0123".repeat(16).into());
-        let text = format!("{:?}", values(&config));
+        let app = OauthApp {
+            client_id: "key-of-the-app".into(),
+            client_secret: "0123secret".into(),
+            scopes: vec!["read_orders".into(), "read_products".into()],
+        };
+        config.oauth_web = Some(app);
+        let rows = values(&config);
+        let text = format!("{rows:?}");
         assert!(text.contains("\"set\"") && !text.contains("0123"), "{text}");
+        let told = |key: &str| rows.iter().find(|row| row.0 == key).map(|row| row.1.clone()).unwrap();
+        assert_eq!(told("oauth.web.client_id"), "key-of-the-app");
+        assert_eq!(told("oauth.web.client_secret"), "set");
+        assert_eq!(told("oauth.web.scopes"), "read_orders,read_products");
+        assert_eq!((told("oauth.omni.client_id"), told("oauth.omni.scopes")), (json!(""), json!("")));
     }
 }

@@ -69,7 +69,8 @@ async fn gather(store: &Store, search: &str, connection: Option<&str>) -> anyhow
     let mut letters: Vec<DeadLetter> = dead::named(store, search, connection).await?;
     for row in &rows {
         for waiting in store.list_parked(Some(&row.connection), None, Some(&row.object_id), 20).await? {
-            if waiting.kind == row.kind && !parked.iter().any(|known| known.event_id == waiting.event_id) {
+            let is_its = waiting.kind == row.kind && waiting.object_id == row.object_id;
+            if is_its && !parked.iter().any(|known| known.event_id == waiting.event_id) {
                 parked.push(waiting);
             }
         }

@@ -1,5 +1,7 @@
 //! `up` and the roles apart, `receive`, `work`, `keeper`: each stays until it is told to stop. `migrate` ends by itself.
 
+use std::pin::pin;
+
 use tokio_util::sync::CancellationToken;
 
 use super::exit::Exit;
@@ -18,14 +20,28 @@ pub async fn run(invocation: Invocation, role: Role) -> anyhow::Result<Exit> {
         Role::Work(_) | Role::Keeper => "health: /readyz, /metrics",
     };
     let name = if role == Role::Up { String::new() } else { format!(" {}", role.word()) };
-    let app = App::open(invocation.config, role).await?;
-    let listener = app.bind().await?;
+    let opening = async {
+        let app = App::open(invocation.config, role).await?;
+        let listener = app.bind().await?;
+        anyhow::Ok((app, listener))
+    };
+    let mut signal = pin!(app::signal());
+    let (app, listener) = tokio::select! {
+        // Heard before anything is opened: servers may be silent for long, and the first process of a container is ended
+        // by no signal that it does not hear.
+        biased;
+        () = &mut signal => {
+            out::note("stopped before anything was started");
+            return Ok(Exit::Fine);
+        }
+        opened = opening => opened?,
+    };
     let mut process = Process::start(app, Some(listener))?;
     if let Some(address) = process.address {
         out::line(format!("sapo-sync{name} listens on http://{address} ({what})"));
     }
     tokio::select! {
-        () = app::signal() => out::note("stopping; what was started is finished first (Ctrl-C again ends at once)"),
+        () = &mut signal => out::note("stopping; what was started is finished first (Ctrl-C again ends at once)"),
         error = process.died() => return Err(error),
     }
     process.end().await?;
@@ -36,19 +52,24 @@ pub async fn run(invocation: Invocation, role: Role) -> anyhow::Result<Exit> {
 pub async fn migrate(invocation: Invocation) -> anyhow::Result<Exit> {
     let config = invocation.config;
     let stop = CancellationToken::new();
-    // While it waits it can be asked how it is, where the port is free.
-    if let Ok(listener) = app::bind(&config).await {
-        let waiting: health::Ready = std::sync::Arc::new(|| Box::pin(async { Err("migrating".to_owned()) }));
-        let serving =
-            axum::serve(listener, health::router(waiting)).with_graceful_shutdown(stop.clone().cancelled_owned());
-        tokio::spawn(serving.into_future());
-    }
-    let signalled = stop.clone();
-    tokio::spawn(async move {
-        app::signal().await;
-        signalled.cancel();
+    let mut migrating = pin!(async {
+        // While it waits it can be asked how it is, where the port is free.
+        if let Ok(listener) = app::bind(&config).await {
+            let waiting: health::Ready = std::sync::Arc::new(|| Box::pin(async { Err("migrating".to_owned()) }));
+            let serving =
+                axum::serve(listener, health::router(waiting)).with_graceful_shutdown(stop.clone().cancelled_owned());
+            tokio::spawn(serving.into_future());
+        }
+        app::migrate(&config, &stop).await
     });
-    app::migrate(&config, &stop).await?;
+    tokio::select! {
+        biased;
+        () = app::signal() => {
+            stop.cancel();
+            migrating.await?;
+        }
+        migrated = &mut migrating => migrated?,
+    }
     stop.cancel();
     out::line(format!("{} is of this version", config.database_shown()));
     Ok(Exit::Fine)

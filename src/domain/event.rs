@@ -96,6 +96,18 @@ pub struct ObjectKey {
 /// The topic of what somebody asked for by hand.
 pub const BY_HAND: &str = "sync";
 
+/// What is asked for by hand of a product; no variant named is all of them.
+#[derive(Serialize, Deserialize)]
+struct Asked {
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    variants: Vec<String>,
+}
+
+/// The body of an event by which these variants of a product are asked for by hand; none named is all of them.
+pub fn asked_body(variants: &[String]) -> Bytes {
+    Bytes::from(serde_json::to_vec(&Asked { variants: variants.to_vec() }).unwrap_or_default())
+}
+
 /// A verified notification that an object changed, for one connection.
 ///
 /// Made by `receive::verify` from a verified body, by `sync` from an API's own answer, or restored from where
@@ -190,6 +202,32 @@ impl Event {
         self.version = None;
     }
 
+    /// The variants of its product that it asks for by hand; none named is all of them, also where something else joined
+    /// it, which then has to be read.
+    pub fn asked_variants(&self) -> Vec<String> {
+        if self.topic != BY_HAND || self.read {
+            return Vec::new();
+        }
+        serde_json::from_slice::<Asked>(&self.body).map(|asked| asked.variants).unwrap_or_default()
+    }
+
+    /// The body of an event that asks for what this one and another of the same object ask for, and no more; `None` where
+    /// not both were asked for by hand and nothing else.
+    pub fn asked_with(&self, other: &Self) -> Option<Bytes> {
+        let asks_alone = |event: &Self| event.is_by_hand() && event.shape == Shape::Id && !event.read;
+        if !asks_alone(self) || !asks_alone(other) {
+            return None;
+        }
+        let (mut all, more) = (self.asked_variants(), other.asked_variants());
+        if all.is_empty() || more.is_empty() {
+            return Some(asked_body(&[]));
+        }
+        all.extend(more);
+        all.sort_unstable();
+        all.dedup();
+        Some(asked_body(&all))
+    }
+
     /// Whether the body cannot be applied as it is.
     pub fn must_be_read(&self) -> bool {
         self.read || self.shape != Shape::Whole
@@ -213,5 +251,28 @@ mod tests {
         let back = Event::restore(&event.attributes(), event.body.clone()).unwrap();
         assert_eq!(back, event);
         assert_eq!(System::from_word("omni"), Some(System::Omni));
+    }
+
+    #[test]
+    fn two_wishes_for_one_product_ask_for_the_variants_of_both_and_all_is_all() {
+        let key =
+            ObjectKey { connection: "c".into(), source: System::Omni, kind: Kind::Product, object_id: "1".into() };
+        let wish = |variants: &[&str]| {
+            let variants: Vec<String> = variants.iter().map(|id| (*id).to_owned()).collect();
+            let mut wish = Event::new(key.clone(), "s", BY_HAND, Shape::Id, 0, asked_body(&variants));
+            wish.force = true;
+            wish
+        };
+        let both = |one: &[&str], other: &[&str]| {
+            let body = wish(one).asked_with(&wish(other)).unwrap();
+            Event { body, ..wish(&[]) }.asked_variants()
+        };
+        assert_eq!(wish(&[]).body, "{}");
+        assert_eq!(both(&["12", "11"], &["11", "13"]), ["11", "12", "13"]);
+        assert_eq!((both(&[], &["11"]), both(&["11"], &[])), (Vec::<String>::new(), Vec::new()));
+        let read = Event { read: true, ..wish(&["11"]) };
+        let told = Event { topic: "products/update".into(), ..wish(&["11"]) };
+        assert!(read.asked_variants().is_empty() && told.asked_variants().is_empty(), "they are for all");
+        assert_eq!((wish(&["11"]).asked_with(&read), wish(&["11"]).asked_with(&told)), (None, None));
     }
 }

@@ -84,12 +84,21 @@ pub const AMBIGUOUS: &str = "ambiguous";
 pub const LINKED_ELSEWHERE: &str = "linked_elsewhere";
 /// The code of a linked variant whose SKU is not that of its counterpart any more.
 pub const RENAMED: &str = "renamed";
+/// The code of a linked variant whose stock the web does not count.
+pub const UNMANAGED: &str = "unmanaged";
+/// The code of a linked variant of which the POS states no stock at a chosen branch.
+pub const STOCK_UNKNOWN: &str = "stock_unknown";
+/// The code of a linked variant without a price in the chosen list.
+pub const NO_PRICE: &str = "no_price";
 
 /// The code of two variants that can be linked and are not yet: whoever looked at them was to link nothing.
 pub const TO_BE_LINKED: &str = "to_be_linked";
 
-/// So many candidates of a side are named; a SKU such as "0" may be on thousands.
+/// So many candidates of a side are named in a reason; a SKU such as "0" may be on thousands.
 const NAMED: usize = 20;
+
+/// Where every candidate is seen, of however many.
+const ALL_OF_THEM: &str = " (`sapo-sync links list --connection NAME --sku SKU` shows all)";
 
 /// A row of one SKU.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -113,7 +122,7 @@ pub struct Joined {
     pub other: String,
     /// That one's SKU now, in compared form; `None` where its row is not known.
     pub other_sku: Option<String>,
-    /// Code and reason, where the link is in error.
+    /// Code and reason, where the link is in error or something is not pushed through it ([`is_flag`]).
     pub error: Option<(String, String)>,
 }
 
@@ -131,6 +140,11 @@ impl Joined {
 /// Whether a link with this code holds nothing any more.
 pub fn is_dead(code: &str) -> bool {
     code == DELETED || code == GONE_ON_CHANNEL
+}
+
+/// Whether a link with this code is in good order all the same: the code says what is not pushed through it.
+pub fn is_flag(code: &str) -> bool {
+    [UNMANAGED, STOCK_UNKNOWN, NO_PRICE].contains(&code)
 }
 
 impl Candidate {
@@ -224,21 +238,25 @@ fn without_sku(row: &Candidate) -> Verdict {
 
 /// The state of a row that has a link: it follows the link.
 pub fn of_link(side: Side, sku: &str, joined: &Joined) -> Verdict {
-    if let Some((code, reason)) = &joined.error {
-        return Verdict::new(VariantState::Error, code, reason.clone());
-    }
-    match joined.other_sku.as_deref().filter(|other| *other != sku) {
-        None => Verdict::linked(),
-        Some(other) => {
-            let (sapo, web) = if side == Side::Sapo { (sku, other) } else { (other, sku) };
-            let reason = format!(
-                "it stays linked, but its SKU is {} on Sapo and {} on the web now; give both the same SKU, or cut the link",
-                shown(sapo),
-                shown(web)
-            );
-            Verdict::new(VariantState::Linked, RENAMED, reason)
+    let renamed = joined.other_sku.as_deref().filter(|other| *other != sku).map(|other| renamed(side, sku, other));
+    match (&joined.error, renamed) {
+        (Some((code, reason)), renamed) if is_flag(code) => {
+            let reasons: Vec<&str> = std::iter::once(reason.as_str()).chain(renamed.as_deref()).collect();
+            Verdict::new(VariantState::Linked, code, reasons.join("; "))
         }
+        (Some((code, reason)), _) => Verdict::new(VariantState::Error, code, reason.clone()),
+        (None, Some(reason)) => Verdict::new(VariantState::Linked, RENAMED, reason),
+        (None, None) => Verdict::linked(),
     }
+}
+
+fn renamed(side: Side, sku: &str, other: &str) -> String {
+    let (sapo, web) = if side == Side::Sapo { (sku, other) } else { (other, sku) };
+    format!(
+        "it stays linked, but its SKU is {} on Sapo and {} on the web now; give both the same SKU, or cut the link",
+        shown(sapo),
+        shown(web)
+    )
 }
 
 fn shown(sku: &str) -> &str {
@@ -311,7 +329,8 @@ impl<'a> Group<'a> {
     }
 }
 
-/// Why a SKU cannot be linked that a side has more than once: every candidate of both sides.
+/// Why a SKU cannot be linked that a side has more than once: the candidates of both sides, and of very many the command
+/// that lists them all.
 pub fn candidates(sku: &str, rows: &[Candidate]) -> String {
     let mut named = Vec::new();
     let mut counts = [0; 2];
@@ -321,7 +340,7 @@ pub fn candidates(sku: &str, rows: &[Candidate]) -> String {
         rows.sort_unstable_by_key(|row| (&row.product_id, &row.variant_id));
         named.extend(rows.iter().take(NAMED).map(|row| row.described()));
         if rows.len() > NAMED {
-            named.push(format!("and {} more on {}", rows.len() - NAMED, side.name()));
+            named.push(format!("and {} more on {}{ALL_OF_THEM}", rows.len() - NAMED, side.name()));
         }
     }
     let [sapo, web] = counts;

@@ -22,6 +22,23 @@ pub struct WebProduct {
     pub version: Option<Millis>,
 }
 
+impl WebProduct {
+    /// What the stock of its variants is written by, of those that the web counts.
+    pub fn counted_items(&self) -> Vec<String> {
+        let counted = self.variants.iter().filter(|variant| variant.managed);
+        counted.filter_map(|variant| variant.inventory_item_id.clone()).collect()
+    }
+
+    /// Records what is available at a location of the inventory items of which that is known.
+    pub fn set_levels(&mut self, location: u64, level: impl Fn(&str) -> Option<Decimal>) {
+        for variant in &mut self.variants {
+            if let Some(level) = variant.inventory_item_id.as_deref().and_then(&level) {
+                variant.set_stock_at(Some(location), level);
+            }
+        }
+    }
+}
+
 /// A variant of a web.
 #[derive(Clone, Debug, PartialEq, Default, Serialize, Deserialize)]
 pub struct WebVariant {
@@ -41,7 +58,7 @@ pub struct WebVariant {
     pub price: Option<Decimal>,
     /// Compare-at price; `None` for none (0 or null).
     pub compare_at: Option<Decimal>,
-    /// What is available at single locations, as far as that was asked for: no product states it.
+    /// What is available at single locations, as far as that was asked for or told: no product states it.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub levels: BTreeMap<u64, Decimal>,
 }

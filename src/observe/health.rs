@@ -9,8 +9,8 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use axum::routing::get;
 
-/// Asks whether the process can do its work now; says what it cannot.
-pub type Ready = Arc<dyn Fn() -> Pin<Box<dyn Future<Output = Result<(), String>> + Send>> + Send + Sync>;
+/// Asks whether the process can do its work now: what somebody has to look at all the same, or what it cannot.
+pub type Ready = Arc<dyn Fn() -> Pin<Box<dyn Future<Output = Result<Option<String>, String>> + Send>> + Send + Sync>;
 
 /// The three endpoints.
 pub fn router(ready: Ready) -> Router {
@@ -24,7 +24,8 @@ pub fn router(ready: Ready) -> Router {
 
 async fn readyz(State(ready): State<Ready>) -> (StatusCode, String) {
     match ready().await {
-        Ok(()) => (StatusCode::OK, "ready\n".to_owned()),
+        Ok(None) => (StatusCode::OK, "ready\n".to_owned()),
+        Ok(Some(warning)) => (StatusCode::OK, format!("ready, but {warning}\n")),
         Err(why) => (StatusCode::SERVICE_UNAVAILABLE, format!("not ready: {why}\n")),
     }
 }

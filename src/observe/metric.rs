@@ -41,6 +41,10 @@ const fn gauge(name: &'static str, help: &'static str) -> Metric {
 /// Every metric.
 pub const ALL: &[Metric] = &[
     counter("sapo_sync_webhooks_total", "Webhooks received, by source and result (taken, unauthorised, busy, away…)"),
+    counter(
+        "sapo_sync_oauth_redirects_total",
+        "Browsers that OAuth sent back, by source and result (granted, or why not)",
+    ),
     counter("sapo_sync_events_total", "Events settled, by source, kind, outcome and code"),
     counter("sapo_sync_api_calls_total", "Calls to the APIs, by system, method and outcome"),
     histogram("sapo_sync_api_call_seconds", "Time of a call until its answer was read, by system"),
@@ -56,7 +60,7 @@ pub const ALL: &[Metric] = &[
     gauge("sapo_sync_parked", "Parked rows, by cause"),
     gauge("sapo_sync_parked_oldest_seconds", "Age of the longest parked row, by cause"),
     gauge("sapo_sync_dead_letters", "Open dead letters, by code"),
-    gauge("sapo_sync_reconcile_found", "Differences found by the last reconcile, by connection"),
+    gauge("sapo_sync_reconcile_found", "Differences found by the last reconcile that was done, by active connection"),
 ];
 
 /// The buckets of times: quantiles of several processes can be told from their sums.

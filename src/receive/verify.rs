@@ -14,12 +14,14 @@ use crate::domain::envelope::{self, Envelope, Unreadable};
 use crate::domain::event::{Event, Kind, ObjectKey, Shape, System};
 use crate::store::connections::{ConnectionAccount, Snapshot};
 
-/// The header names of Sapo's signature, the current and the older (documents; code of others).
+/// The header names of Sapo's signature, the current and the older (documents; code of others). Of the older family other
+/// people's code names signature and topic; shop and trial are taken to be named likewise. A sender that writes both
+/// families is believed where each of them, for itself, would be.
 const SAPO_SIGNATURES: [&str; 2] = ["x-sapo-hmac-sha256", "x-bizweb-hmac-sha256"];
 const SAPO_TOPICS: [&str; 2] = ["x-sapo-topic", "x-bizweb-topic"];
-const SAPO_TENANTS: [&str; 2] = ["x-sapo-tenant-domain", "x-sapo-shop-domain"];
-/// Says of a web's webhook whether it is a trial (vendor's sample of headers).
-const SAPO_TRIAL: &str = "x-sapo-test";
+const SAPO_TENANTS: [&str; 3] = ["x-sapo-tenant-domain", "x-sapo-shop-domain", "x-bizweb-shop-domain"];
+/// Say of a web's webhook whether it is a trial (vendor's sample of headers).
+const SAPO_TRIALS: [&str; 2] = ["x-sapo-test", "x-bizweb-test"];
 /// Ours: the same scheme as Sapo's, for senders that can sign.
 const ABAHA_SIGNATURE: &str = "x-abaha-hmac-sha256";
 
@@ -108,9 +110,10 @@ fn web(snapshot: &Snapshot, claim: &Claim<'_>) -> Result<Verified, Unauthorised>
     Ok(Verified { events: vec![event], learned_tenant: None })
 }
 
-/// Whether a web calls what it sends a trial. The header is not signed: it only ever makes us do less.
+/// Whether a web calls what it sends a trial, under either name. The header is not signed: it only ever makes us do less.
 fn is_trial(claim: &Claim<'_>) -> bool {
-    claim.headers.get(SAPO_TRIAL).is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"true"))
+    let mut values = SAPO_TRIALS.iter().flat_map(|name| claim.headers.get_all(*name));
+    values.any(|value| value.as_bytes().eq_ignore_ascii_case(b"true"))
 }
 
 /// A trial is skipped and shown as such. It is nobody's newest state: a body that is sent again with that header takes
@@ -144,45 +147,53 @@ fn abaha(snapshot: &Snapshot, claim: &Claim<'_>) -> Result<Verified, Unauthorise
     Ok(Verified { events: vec![event(claim, row, &read)], learned_tenant: None })
 }
 
-/// The one value of a header under any of its names; doubled or conflicting ones prove nothing.
-fn single<'a>(headers: &'a HeaderMap, names: &[&str]) -> Result<Option<&'a HeaderValue>, Unauthorised> {
-    let mut values = names.iter().flat_map(|name| headers.get_all(*name));
-    match (values.next(), values.next()) {
-        (value, None) => Ok(value),
-        _ => Err(Unauthorised),
+/// The values of a header, one for each of its names that is there; under one name twice, it proves nothing.
+fn each_once<'a>(headers: &'a HeaderMap, names: &[&str]) -> Result<Vec<&'a HeaderValue>, Unauthorised> {
+    let mut values: Vec<&HeaderValue> = Vec::with_capacity(names.len());
+    for name in names {
+        let mut given = headers.get_all(*name).iter();
+        values.extend(given.next());
+        if given.next().is_some() {
+            return Err(Unauthorised);
+        }
     }
+    Ok(values)
 }
 
-/// Checks base64(HMAC-SHA256(secret, raw body)) against each current secret, in constant time. A source that is not
-/// known costs the same as one with a wrong signature.
+/// Checks base64(HMAC-SHA256(secret, raw body)) against each current secret, in constant time: there must be one, and
+/// every one that is there must be right. A source that is not known costs the same as one with a wrong signature.
 fn check_signature(claim: &Claim<'_>, names: &[&str], secrets: Option<&[SecretString]>) -> Result<(), Unauthorised> {
-    let given =
-        single(claim.headers, names)?.and_then(|value| STANDARD.decode(value.as_bytes()).ok()).ok_or(Unauthorised);
+    let given = each_once(claim.headers, names)?;
+    let given: Vec<Vec<u8>> = given.iter().map(|value| STANDARD.decode(value.as_bytes()).unwrap_or_default()).collect();
     let nobody = [SecretString::from("")];
     let known = secrets.is_some_and(|secrets| !secrets.is_empty());
-    let mut matched = false;
+    let mut right = vec![false; given.len()];
     for secret in secrets.filter(|secrets| !secrets.is_empty()).unwrap_or(&nobody) {
         let mut mac = Hmac::<Sha256>::new_from_slice(secret.expose_secret().as_bytes()).map_err(|_| Unauthorised)?;
         mac.update(claim.body);
-        matched |= mac.verify_slice(given.as_deref().unwrap_or_default()).is_ok();
+        for (given, right) in given.iter().zip(&mut right) {
+            *right |= mac.clone().verify_slice(given).is_ok();
+        }
     }
-    if matched && known { Ok(()) } else { Err(Unauthorised) }
+    if known && !right.is_empty() && right.iter().all(|right| *right) { Ok(()) } else { Err(Unauthorised) }
 }
 
 fn check_header(claim: &Claim<'_>, name: &str, expected: &SecretString) -> Result<(), Unauthorised> {
-    let given = single(claim.headers, &[name])?.ok_or(Unauthorised)?;
+    let given = each_once(claim.headers, &[name])?.pop().ok_or(Unauthorised)?;
     let same: bool = given.as_bytes().ct_eq(expected.expose_secret().as_bytes()).into();
     if same { Ok(()) } else { Err(Unauthorised) }
 }
 
 /// A tenant header is not signed, but one that names another shop than the path is a mistake or a trick.
 fn check_tenant_header(claim: &Claim<'_>) -> Result<(), Unauthorised> {
-    let Some(value) = single(claim.headers, &SAPO_TENANTS)? else {
-        return Ok(());
-    };
-    let domain = value.to_str().map_err(|_| Unauthorised)?.trim();
-    let alias = domain.split('.').next().unwrap_or_default();
-    if alias.eq_ignore_ascii_case(claim.name) { Ok(()) } else { Err(Unauthorised) }
+    for value in each_once(claim.headers, &SAPO_TENANTS)? {
+        let domain = value.to_str().map_err(|_| Unauthorised)?.trim();
+        let alias = domain.split('.').next().unwrap_or_default();
+        if !alias.eq_ignore_ascii_case(claim.name) {
+            return Err(Unauthorised);
+        }
+    }
+    Ok(())
 }
 
 fn topic_header<'a>(claim: &Claim<'a>) -> Option<&'a str> {

@@ -39,3 +39,5 @@ pub use omni::{Omni, PlaceOrder};
 pub use traffic::{TrafficConfig, traffic};
 pub use web::{NewWebProduct, NewWebVariant, PlaceWebOrder, Web, WebBuyer, WebProductIds, WebSite};
 pub use webhooks::Sent;
+
+pub(crate) use traffic::orders_on_average;

@@ -1,6 +1,7 @@
 //! The stand-ins as a caller and a receiver see them.
 
 mod abaha_api;
+mod control;
 mod delivery;
 mod effects;
 mod omni_api;

@@ -50,6 +50,14 @@ pub async fn traffic(sandbox: &Sandbox, config: TrafficConfig, stop: Cancellatio
     }
 }
 
+/// How many orders so many events place on average: with the Abaha site, and with each of so many webs. As
+/// `Traffic::event` has it, less what cannot be done just then.
+pub(crate) fn orders_on_average(events: u64, webs: usize) -> (f64, f64) {
+    let events = events as f64;
+    let of_webs = if webs == 0 { 0.0 } else { 1.0 / 3.0 };
+    (events * (1.0 - of_webs) * 0.12, events * of_webs / 2.0 / webs.max(1) as f64)
+}
+
 struct Traffic<'a> {
     sandbox: &'a Sandbox,
     dice: StdRng,
@@ -220,7 +228,12 @@ impl Traffic<'_> {
         }
         let id = pick(&mut self.dice, &ids);
         let abaha = self.sandbox.abaha();
-        let (done, word) = match self.dice.random_range(0..10) {
+        let step = self.dice.random_range(0..10);
+        // Only what was just ordered is accepted: nobody brings a cancelled order back.
+        if (5..7).contains(&step) && abaha.order(id)?["status"] != 5 {
+            return None;
+        }
+        let (done, word) = match step {
             0..5 => (abaha.pay(id), "paid"),
             5..7 => (abaha.set_status(id, 10, None), "accepted"),
             7..9 => (abaha.set_status(id, 0, None), "cancelled"),
@@ -291,5 +304,46 @@ impl Traffic<'_> {
     fn omni_code(&self, id: u64) -> String {
         let order = self.sandbox.omni().order(id).unwrap_or_default();
         order["code"].as_str().unwrap_or_default().to_owned()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sandbox::{SandboxConfig, WebSite};
+
+    #[tokio::test]
+    async fn the_site_and_each_web_get_about_as_many_orders_as_is_said() {
+        let web_sites = vec![WebSite::named("mot"), WebSite::named("hai")];
+        let config = SandboxConfig { products: 20, customers: 5, web_sites, ..SandboxConfig::default() };
+        let sandbox = Sandbox::start(config).await.unwrap();
+        for product in sandbox.omni().products() {
+            let sku = product["variants"][0]["sku"].as_str().unwrap();
+            sandbox.abaha().add_product(sku, "Hàng mẫu", 100_000, 9).unwrap();
+        }
+        let mut traffic = Traffic { sandbox: &sandbox, dice: StdRng::seed_from_u64(1), customers: 900_000 };
+        for _ in 0..1_500 {
+            traffic.event();
+        }
+        let (abaha, web) = orders_on_average(1_500, 2);
+        let orders = [(sandbox.abaha().orders(), abaha), (sandbox.web("mot").orders(), web)];
+        for (orders, average) in orders {
+            let times = orders.len() as f64 / average;
+            assert!((0.7..1.3).contains(&times), "{} orders, {average} on average", orders.len());
+        }
+    }
+
+    #[tokio::test]
+    async fn an_order_that_the_site_cancelled_is_not_accepted_later() {
+        let sandbox = Sandbox::start(SandboxConfig::default()).await.unwrap();
+        sandbox.abaha().add_product("AT-S", "Áo thun", 100_000, 9).unwrap();
+        let lines = vec![("AT-S".to_owned(), Decimal::ONE, Decimal::from(100_000))];
+        let id = sandbox.abaha().place_order(&PlaceAbahaOrder { lines, ..PlaceAbahaOrder::default() }).unwrap();
+        sandbox.abaha().set_status(id, 0, None).unwrap();
+        let mut traffic = Traffic { sandbox: &sandbox, dice: StdRng::seed_from_u64(1), customers: 900_000 };
+        for _ in 0..100 {
+            traffic.abaha_step();
+            assert_ne!(sandbox.abaha().order(id).unwrap()["status"], 10);
+        }
     }
 }

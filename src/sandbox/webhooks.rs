@@ -31,8 +31,10 @@ pub struct Sent {
     pub topic: String,
     /// The object that it tells of.
     pub object_id: u64,
-    /// The HTTP status that the receiver answered; none if it did not.
+    /// The HTTP status that the receiver answered; none if it did not, or not whole.
     pub answer: Option<u16>,
+    /// The ids of the events that the receiver made of it, as its answer names them.
+    pub ids: Vec<String>,
     /// 1 for the first try.
     pub try_no: u32,
 }
@@ -42,6 +44,13 @@ impl Sent {
     pub fn taken(&self) -> bool {
         self.answer.is_some_and(|status| (200..300).contains(&status))
     }
+}
+
+/// What is read of an answer.
+#[derive(Default, serde::Deserialize)]
+struct Answer {
+    #[serde(default)]
+    ids: Vec<String>,
 }
 
 /// A change that has happened and is to be told.
@@ -367,12 +376,20 @@ async fn try_once(inner: &Inner, post: &Post, try_no: u32) -> bool {
     for (name, value) in &post.headers {
         request = request.header(name, value);
     }
-    let answer = request.send().await.ok().map(|response| response.status().as_u16());
+    let (answer, ids) = answered(request).await.map_or((None, Vec::new()), |(status, ids)| (Some(status), ids));
     let (api, site, topic) = (post.api, post.site.clone(), post.topic.clone());
-    let sent = Sent { at: iso(inner.clock.now()), api, site, topic, object_id: post.object_id, answer, try_no };
+    let sent = Sent { at: iso(inner.clock.now()), api, site, topic, object_id: post.object_id, answer, ids, try_no };
     let taken = sent.taken();
     lock(&inner.webhooks.sent).push(sent);
     taken
+}
+
+/// Sends, and reads the whole answer: its status, and the ids of events that its body names, where it names any.
+async fn answered(request: reqwest::RequestBuilder) -> Option<(u16, Vec<String>)> {
+    let response = request.send().await.ok()?;
+    let status = response.status().as_u16();
+    let body = response.bytes().await.ok()?;
+    Some((status, serde_json::from_slice::<Answer>(&body).unwrap_or_default().ids))
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {

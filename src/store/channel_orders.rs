@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde::Serialize;
 
-use super::{Store, StoreError};
+use super::{Store, StoreError, order_codes};
 use crate::domain::clock::Millis;
 use crate::domain::event::words;
 
@@ -53,7 +53,7 @@ pub struct ChannelOrderFilter {
     pub connection: Option<String>,
     /// Only this state.
     pub state: Option<ChannelOrderState>,
-    /// Only this name or id.
+    /// Only this name, with or without its #, or this id.
     pub search: Option<String>,
     /// Only those with this code.
     pub code: Option<String>,
@@ -68,19 +68,20 @@ pub struct ChannelOrderFilter {
 const COLUMNS: &str = "connection, order_id, name, state, code, reason, updated_at";
 
 impl Store {
-    /// Writes what became of an order of a web; what says the same as before, or has the code `unless`, is left as it was.
+    /// Writes what became of an order of a web; what says the same as before, or has a code of `unless`, is left as it
+    /// was.
     pub async fn put_channel_order(
         &self,
         (connection, order_id, name): (&str, &str, &str),
         state: ChannelOrderState,
         (code, reason): (&str, &str),
-        unless: &str,
+        unless: [&str; 2],
     ) -> Result<(), StoreError> {
         sqlx::query(
             "insert into channel_orders (connection, order_id, name, state, code, reason, updated_at) values ($1, $2, $3, $4, $5, $6, $7)
              on conflict (connection, order_id) do update set name = excluded.name, state = excluded.state, code = excluded.code,
                reason = excluded.reason, updated_at = excluded.updated_at
-             where channel_orders.code <> $8 and (channel_orders.name <> excluded.name or channel_orders.state <> excluded.state
+             where channel_orders.code not in ($8, $9) and (channel_orders.name <> excluded.name or channel_orders.state <> excluded.state
                or channel_orders.code <> excluded.code or channel_orders.reason <> excluded.reason)",
         )
         .bind(connection)
@@ -90,7 +91,8 @@ impl Store {
         .bind(code)
         .bind(reason)
         .bind(self.clock.now())
-        .bind(unless)
+        .bind(unless[0])
+        .bind(unless[1])
         .execute(&self.write)
         .await?;
         Ok(())
@@ -111,32 +113,33 @@ impl Store {
     /// Lists orders of webs, within each connection the last changed first.
     pub async fn list_channel_orders(&self, filter: &ChannelOrderFilter) -> Result<Vec<ChannelOrder>, StoreError> {
         let mut sql = sqlx::QueryBuilder::<sqlx::Any>::new(format!("select {COLUMNS} from channel_orders where 1 = 1"));
+        // Few orders bear a name or an id: found by it, and not among all that have the rest in common.
+        let (text, number) = if filter.search.is_some() { (" || ''", " + 0") } else { ("", "") };
         for (column, value) in [
             ("connection", filter.connection.as_deref()),
             ("state", filter.state.map(ChannelOrderState::as_str)),
             ("code", filter.code.as_deref()),
         ] {
             if let Some(value) = value {
-                sql.push(format!(" and {column} = ")).push_bind(value.to_owned());
+                sql.push(format!(" and {column}{text} = ")).push_bind(value.to_owned());
             }
         }
         if let Some(since) = filter.since {
-            sql.push(" and updated_at >= ").push_bind(since);
+            sql.push(format!(" and updated_at{number} >= ")).push_bind(since);
         }
         if let Some(search) = &filter.search {
-            // Each by its own index: joined with `or`, the whole table would be read.
-            sql.push(
-                " and (connection, order_id) in (select connection, order_id from channel_orders where order_id = ",
-            );
-            sql.push_bind(search.clone());
-            sql.push(" union select connection, order_id from channel_orders where name = ");
-            sql.push_bind(search.clone()).push(")");
+            sql.push(" and (order_id = ").push_bind(search.clone());
+            for name in order_codes(search) {
+                sql.push(" or name = ").push_bind(name);
+            }
+            sql.push(")");
         }
         if let Some((connection, at, order_id)) = &filter.after {
-            sql.push(" and (connection, updated_at, order_id) < (").push_bind(connection.clone());
+            sql.push(format!(" and (connection{text}, updated_at, order_id) < (")).push_bind(connection.clone());
             sql.push(", ").push_bind(*at).push(", ").push_bind(order_id.clone()).push(")");
         }
-        sql.push(" order by connection desc, updated_at desc, order_id desc limit ").push_bind(filter.limit);
+        sql.push(format!(" order by connection{text} desc, updated_at desc, order_id desc limit "));
+        sql.push_bind(filter.limit);
         Ok(sql.build_query_as().fetch_all(&self.read).await?)
     }
 

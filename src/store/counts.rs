@@ -5,15 +5,26 @@ use serde::Serialize;
 use super::{Store, StoreError};
 use crate::domain::clock::Millis;
 
-/// How many of one thing a connection has.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, sqlx::FromRow)]
-pub struct Count {
-    /// The connection.
-    pub connection: String,
-    /// For links their state; empty otherwise.
-    pub state: String,
-    /// How many.
-    pub number: i64,
+/// What lies at a connection.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, sqlx::FromRow)]
+pub struct Lying {
+    /// Links in good order.
+    pub linked: i64,
+    /// Links in error.
+    pub link_errors: i64,
+    /// Parked rows.
+    pub parked: i64,
+    /// Open dead letters.
+    pub dead: i64,
+}
+
+/// What of a web is in error (Lỗi liên kết), as its owner sees it: with or without a link.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, sqlx::FromRow)]
+pub struct WebErrors {
+    /// Variants, those of both sides.
+    pub variants: i64,
+    /// Orders.
+    pub orders: i64,
 }
 
 /// How many events of one sort ended in one way.
@@ -34,24 +45,24 @@ pub struct Tally {
 }
 
 impl Store {
-    /// How many links each connection has in which state.
-    pub async fn link_counts(&self) -> Result<Vec<Count>, StoreError> {
-        Ok(sqlx::query_as("select connection, state, count(*) as number from links group by connection, state")
-            .fetch_all(&self.read)
-            .await?)
+    /// How much lies at a connection.
+    pub async fn lying(&self, connection: &str) -> Result<Lying, StoreError> {
+        // Of one connection, each from an index: grouped, every connection's rows would be read for one that is shown.
+        let sql = "select
+             (select count(*) from links where connection = $1 and state = 'linked') as linked,
+             (select count(*) from links where connection = $1 and state = 'error') as link_errors,
+             (select count(*) from parked where connection = $1) as parked,
+             (select count(*) from dead_letters where connection = $1 and state = 'open') as dead";
+        Ok(sqlx::query_as(sql).bind(connection).fetch_one(&self.read).await?)
     }
 
-    /// How many rows are parked at each connection.
-    pub async fn parked_by_connection(&self) -> Result<Vec<Count>, StoreError> {
-        Ok(sqlx::query_as("select connection, '' as state, count(*) as number from parked group by connection")
-            .fetch_all(&self.read)
-            .await?)
-    }
-
-    /// How many open dead letters each connection has.
-    pub async fn letters_by_connection(&self) -> Result<Vec<Count>, StoreError> {
-        let sql = "select connection, '' as state, count(*) as number from dead_letters where state = 'open' group by connection";
-        Ok(sqlx::query_as(sql).fetch_all(&self.read).await?)
+    /// How many variants and orders of a web are in error.
+    pub async fn web_errors(&self, connection: &str) -> Result<WebErrors, StoreError> {
+        // Each side is named, for so an index leads to the rows.
+        let sql = "select
+             (select count(*) from variants where connection = $1 and side in ('sapo', 'channel') and state = 'error') as variants,
+             (select count(*) from channel_orders where connection = $1 and state = 'error') as orders";
+        Ok(sqlx::query_as(sql).bind(connection).fetch_one(&self.read).await?)
     }
 
     /// What became of the events that a connection received since a moment.

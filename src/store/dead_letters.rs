@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
-use super::{Store, StoreError, Tx, object_scope};
+use super::{Store, StoreError, Tx, object_scope, order_codes};
 use crate::domain::clock::Millis;
 use crate::domain::event::{Event, ObjectKey};
 
@@ -162,8 +162,10 @@ impl Store {
             sql.push(" and received_at >= ").push_bind(since);
         }
         if let Some(search) = &filter.search {
-            sql.push(" and (reference = ").push_bind(search.clone());
-            sql.push(" or object_id = ").push_bind(search.clone());
+            sql.push(" and (object_id = ").push_bind(search.clone());
+            for code in order_codes(search) {
+                sql.push(" or reference = ").push_bind(code);
+            }
             sql.push(" or (event_id >= ").push_bind(search.clone());
             sql.push(" and event_id < ").push_bind(format!("{search}g")).push("))");
         }

@@ -272,6 +272,18 @@ impl Store {
         Ok(sqlx::query_as(sqlx::AssertSqlSafe(sql)).bind(kind).bind(connection).fetch_optional(&self.read).await?)
     }
 
+    /// What the newest job of a kind that was done has found, by connection, of those that are active.
+    pub async fn last_found(&self, kind: &str) -> Result<Vec<(String, Option<String>)>, StoreError> {
+        // One look into an index for each connection.
+        Ok(sqlx::query_as(
+            "select name, (select found from jobs where kind = $1 and connection = connections.name and state = 'done' order by created_at desc limit 1) as found
+             from connections where state = 'active' order by name",
+        )
+        .bind(kind)
+        .fetch_all(&self.read)
+        .await?)
+    }
+
     /// When the newest job of a kind and connection ended, whether done, failed or stopped.
     pub async fn last_ended(&self, kind: &str, connection: &str) -> Result<Option<Millis>, StoreError> {
         // One look into an index for each way to end.

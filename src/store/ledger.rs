@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Store, StoreError, Tx};
+use super::{Store, StoreError, Tx, order_codes};
 use crate::domain::clock::Millis;
 use crate::domain::event::Event;
 use crate::domain::outcome::Verdict;
@@ -95,6 +95,8 @@ pub struct EventFilter {
 
 const COLUMNS: &str = "event_id, run, connection, store, source, topic, kind, object_id, reference, version, received_at, settled_at, outcome, code, reason, attempts, job, story";
 const STEPS_KEPT: usize = 60;
+/// Events of one object in a story.
+const STORY: i64 = 200;
 
 impl Store {
     /// Writes what became of an event; its story goes on where it stopped.
@@ -167,8 +169,10 @@ impl Store {
             sql.push(" and received_at >= ").push_bind(since);
         }
         if let Some(search) = &filter.search {
-            sql.push(" and (reference = ").push_bind(search.clone());
-            sql.push(" or object_id = ").push_bind(search.clone());
+            sql.push(" and (object_id = ").push_bind(search.clone());
+            for code in order_codes(search) {
+                sql.push(" or reference = ").push_bind(code);
+            }
             sql.push(" or (event_id >= ").push_bind(search.clone());
             sql.push(" and event_id < ").push_bind(format!("{search}g")).push("))");
         }
@@ -178,10 +182,10 @@ impl Store {
 
     /// The whole story of an order code, an object id or an event id: every event of the objects it names, oldest first.
     pub async fn story(&self, search: &str, connection: Option<&str>) -> Result<Vec<LedgerRow>, StoreError> {
-        let mut filter = EventFilter {
+        let filter = EventFilter {
             search: Some(search.to_owned()),
             connection: connection.map(ToOwned::to_owned),
-            limit: 200,
+            limit: STORY,
             ..EventFilter::default()
         };
         let mut rows = self.list_events(&filter).await?;
@@ -203,15 +207,25 @@ impl Store {
         linked.sort();
         linked.dedup();
         for object in linked {
-            filter.search = Some(object);
-            for row in self.list_events(&filter).await? {
-                if row.kind == "order" && !rows.iter().any(|known| known.event_id == row.event_id) {
+            for row in self.events_of_order(&object, connection).await? {
+                if !rows.iter().any(|known| known.event_id == row.event_id) {
                     rows.push(row);
                 }
             }
         }
         rows.sort_by_key(|row| (row.received_at, row.event_id.clone()));
         Ok(rows)
+    }
+
+    /// The last events of an order by its id: what was typed may be a code, an id that is known is not.
+    async fn events_of_order(&self, id: &str, connection: Option<&str>) -> Result<Vec<LedgerRow>, StoreError> {
+        let mut sql = sqlx::QueryBuilder::<sqlx::Any>::new(format!("select {COLUMNS} from ledger where object_id = "));
+        sql.push_bind(id).push(" and kind = 'order'");
+        if let Some(connection) = connection {
+            sql.push(" and connection = ").push_bind(connection);
+        }
+        sql.push(" order by received_at desc, event_id desc limit ").push_bind(STORY);
+        Ok(sql.build_query_as().fetch_all(&self.read).await?)
     }
 
     /// How many events of a job have which outcome.
@@ -242,8 +256,10 @@ impl Store {
 
     /// The events whose letters a job has replayed and that did not end well again, with why.
     pub async fn replay_failures(&self, job: &str, limit: i64) -> Result<Vec<LedgerRow>, StoreError> {
+        // Found by the letters of the job, not among all that did not end well.
         let sql = format!(
-            "select {COLUMNS} from ledger where outcome in ('parked', 'dead') and event_id in (select d.event_id from dead_letters d where d.replayed_by = $1 and d.run < ledger.run) order by received_at limit $2"
+            "select {COLUMNS} from ledger where event_id in (select d.event_id from dead_letters d where d.replayed_by = $1) and outcome || '' in ('parked', 'dead')
+               and exists (select 1 from dead_letters d where d.event_id = ledger.event_id and d.replayed_by = $1 and d.run < ledger.run) order by received_at limit $2"
         );
         Ok(sqlx::query_as(sqlx::AssertSqlSafe(sql)).bind(job).bind(limit).fetch_all(&self.read).await?)
     }

@@ -5,7 +5,7 @@ use std::fmt;
 use serde::Serialize;
 
 use super::variants::is_followed;
-use super::{Store, StoreError, Tx};
+use super::{Store, StoreError, Tx, order_codes};
 use crate::domain::clock::Millis;
 use crate::domain::event::words;
 
@@ -52,9 +52,9 @@ pub struct Link {
     pub natural_key: String,
     /// [`LinkState`] as a word.
     pub state: String,
-    /// Why it is in error: a stable word.
+    /// Why it is in error, or what is not pushed through it: a stable word.
     pub code: Option<String>,
-    /// Why it is in error: for people.
+    /// The same for people.
     pub reason: Option<String>,
     /// The owned fields pushed last, as JSON.
     pub pushed: Option<String>,
@@ -108,6 +108,13 @@ impl Link {
         self.code.as_deref() == Some("deleted")
     }
 
+    /// Puts it in good order but for what is not pushed through it, with why ([`crate::domain::linking::is_flag`]).
+    pub fn flag(&mut self, code: &str, reason: impl Into<String>) {
+        LinkState::Linked.as_str().clone_into(&mut self.state);
+        self.code = Some(code.to_owned());
+        self.reason = Some(reason.into());
+    }
+
     /// Puts it in good order.
     pub fn mend(&mut self) {
         LinkState::Linked.as_str().clone_into(&mut self.state);
@@ -127,9 +134,9 @@ pub struct LinkFilter {
     pub state: Option<LinkState>,
     /// Only this SKU, phone or code.
     pub key: Option<String>,
-    /// The natural key or an id starts with this.
+    /// Only those with this natural key, of an order with or without its #, or this id.
     pub search: Option<String>,
-    /// Only those in error with this code.
+    /// Only those with this code.
     pub code: Option<String>,
     /// Changed since.
     pub since: Option<Millis>,
@@ -345,9 +352,12 @@ impl Store {
             sql.push(" and updated_at >= ").push_bind(since);
         }
         if let Some(search) = &filter.search {
-            sql.push(" and (natural_key = ").push_bind(search.clone());
-            sql.push(" or sapo_id = ").push_bind(search.clone());
-            sql.push(" or channel_id = ").push_bind(search.clone()).push(")");
+            sql.push(" and (sapo_id = ").push_bind(search.clone());
+            sql.push(" or channel_id = ").push_bind(search.clone());
+            for key in order_codes(search) {
+                sql.push(" or natural_key = ").push_bind(key);
+            }
+            sql.push(")");
         }
         // Late changes are few: found by their time and then put in order, not looked for in that order.
         let order = if filter.since.is_some() { "connection || '', kind" } else { "connection, kind" };

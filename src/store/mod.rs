@@ -133,6 +133,16 @@ fn object_scope(connection: &str, source: &str, kind: &str, object_id: &str) -> 
     format!("object:{connection}:{source}:{kind}:{object_id}")
 }
 
+/// The codes of orders that what was typed may mean: a web's `#1001` is also found by 1001, for a shell takes what
+/// follows a bare # for a comment.
+fn order_codes(typed: &str) -> Vec<String> {
+    let mut codes = vec![typed.to_owned()];
+    if !typed.starts_with('#') {
+        codes.push(format!("#{typed}"));
+    }
+    codes
+}
+
 /// The key that searches fold to: lower case, without diacritics, so that `ao` finds `Áo` on every engine.
 pub fn fold(text: &str) -> String {
     use unicode_normalization::UnicodeNormalization;

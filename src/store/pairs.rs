@@ -33,7 +33,7 @@ pub struct Pair {
     pub channel_id: Option<String>,
     /// When the link was made.
     pub linked_at: Option<Millis>,
-    /// Why the link is in error, where it is: a stable word.
+    /// Why the link is in error, or what is not pushed through it: a stable word.
     pub link_code: Option<String>,
     /// The same for people.
     pub link_reason: Option<String>,
@@ -75,12 +75,14 @@ impl Store {
     /// A page of whole products of the POS in the order of their ids, with what their variants are linked to; `after`
     /// is the last product of the page before.
     pub async fn pairs_page(&self, connection: &str, after: &str, products: i64) -> Result<Vec<Pair>, StoreError> {
+        // Every product has a variant, so the first `left` leaves out none; without it SQLite reads the whole catalogue
+        // for each page.
         Ok(sqlx::query_as(
             "select s.product_id, s.variant_id, s.sku, s.name, s.facts, s.state, s.code, s.reason, s.version, l.channel_id,
                l.created_at as linked_at, l.code as link_code, l.reason as link_reason, l.pushed, c.facts as there
              from (select distinct product_id from variants where connection = $1 and side = 'sapo' and product_id > $2
-                   order by product_id limit $3) p
-             join variants s on s.connection = $1 and s.side = 'sapo' and s.product_id = p.product_id
+                   order by product_id limit $3) page
+             left join variants s on s.connection = $1 and s.side = 'sapo' and s.product_id = page.product_id
              left join links l on l.connection = $1 and l.kind = 'product' and l.sapo_id = s.variant_id
              left join variants c on c.connection = $1 and c.side = 'channel' and c.variant_id = l.channel_id
              order by s.product_id, s.variant_id",
@@ -169,7 +171,7 @@ impl Store {
             sql.push(
                 " and links.kind = 'product' and links.sapo_id = found.sapo_id and links.channel_id = found.channel_id",
             );
-            sql.push(" and links.pushed is null and links.code is null");
+            sql.push(" and links.pushed is null and links.state = 'linked'");
             sql.build().execute(&self.write).await?;
         }
         Ok(())

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use serde::Serialize;
 
-use super::{Store, StoreError, Tx};
+use super::{Store, StoreError, Tx, order_codes};
 use crate::domain::clock::Millis;
 use crate::domain::event::{Event, Kind, ObjectKey, Shape};
 use crate::domain::outcome::Cause;
@@ -353,7 +353,10 @@ impl Store {
             sql.push(" and event_id in (select event_id from parked where object_id = ").push_bind(search.clone());
             sql.push(" union select event_id from parked where event_id >= ").push_bind(search.clone());
             sql.push(" and event_id < ").push_bind(format!("{search}g"));
-            sql.push(" union select event_id from ledger where reference = ").push_bind(search.clone()).push(")");
+            for code in order_codes(search) {
+                sql.push(" union select event_id from ledger where reference = ").push_bind(code);
+            }
+            sql.push(")");
         }
         sql.push(" order by first_parked_at limit ").push_bind(filter.limit);
         Ok(sql.build_query_as().fetch_all(&self.read).await?)
@@ -386,6 +389,10 @@ fn newest(known: Event, mut arriving: Event) -> Event {
     arriving.parked_since = known.parked_since.or(arriving.parked_since);
     if known.id == arriving.id {
         arriving.force |= known.force;
+        return arriving;
+    }
+    if let Some(body) = arriving.asked_with(&known) {
+        arriving.body = body;
         return arriving;
     }
     let by_hand = known.is_by_hand() || arriving.is_by_hand();
@@ -455,7 +462,15 @@ mod tests {
         for joined in [newest(wish.clone(), told.clone()), newest(told.clone(), wish.clone())] {
             assert!(joined.is_by_hand() && joined.must_be_read(), "{joined:?}");
         }
-        assert!(!newest(wish.clone(), wish).read, "parked again, it asks for no more than before");
+        assert!(!newest(wish.clone(), wish.clone()).read, "parked again, it asks for no more than before");
+        let of = |body: &'static [u8]| {
+            let mut of = event(None, Shape::Id);
+            (of.force, of.topic, of.body) = (true, BY_HAND.to_owned(), Bytes::from_static(body));
+            of
+        };
+        let joined = newest(of(br#"{"variants":["11"]}"#), of(br#"{"variants":["12"]}"#));
+        assert_eq!(joined.asked_variants(), ["11", "12"], "the variants of both, and no others");
+        assert!(newest(of(br#"{"variants":["11"]}"#), wish).asked_variants().is_empty(), "all of them");
         let forced = Event { force: true, ..told.clone() };
         assert!(!newest(forced, told).is_by_hand());
     }

@@ -1,6 +1,7 @@
 //! What a push to a web leaves behind, and which links still wait for their first one.
 
 use super::links::Link;
+use super::variants::with_set_levels;
 use super::{Store, StoreError, Tx};
 use crate::domain::clock::Millis;
 
@@ -14,12 +15,12 @@ pub struct Push {
 }
 
 impl Store {
-    /// Records pushes of one connection in one transaction. What the web itself said meanwhile stays as it said it.
+    /// Records pushes of one connection in one transaction. What the web itself said meanwhile stays as it said it; the
+    /// stock at single locations, of which its products say nothing, is taken over.
     pub async fn record_pushes(&self, pushes: &[Push]) -> Result<(), StoreError> {
-        if pushes.is_empty() {
-            return Ok(());
-        }
+        let Some(first) = pushes.first() else { return Ok(()) };
         let mut tx = self.begin().await?;
+        self.serialise_linking(&mut tx, &first.link.connection).await?;
         for push in pushes {
             self.put_link(&mut tx, &push.link).await?;
             let Some((before, now)) = &push.facts else { continue };
@@ -30,7 +31,8 @@ impl Store {
         Ok(())
     }
 
-    /// Records what is known of a web's variant, unless that has changed meanwhile.
+    /// Records what is known of a web's variant. Where that has changed meanwhile, only the stock at single locations is
+    /// taken over, unless that was told anew too.
     pub async fn set_web_facts(
         &self,
         connection: &str,
@@ -39,6 +41,7 @@ impl Store {
         now: &str,
     ) -> Result<(), StoreError> {
         let mut tx = self.begin().await?;
+        self.serialise_linking(&mut tx, connection).await?;
         set_facts(&mut tx, connection, variant_id, before, now).await?;
         tx.commit().await?;
         Ok(())
@@ -54,7 +57,7 @@ impl Store {
         let rows: Vec<(Option<String>,)> = sqlx::query_as(
             "select distinct l.sapo_parent from variants v
              join links l on l.connection = v.connection and l.kind = 'product' and l.channel_id = v.variant_id
-             where v.connection = $1 and v.side = 'channel' and v.product_id = $2 and l.pushed is null and l.code is null
+             where v.connection = $1 and v.side = 'channel' and v.product_id = $2 and l.pushed is null and l.state = 'linked'
                and l.created_at < $3
              order by l.sapo_parent",
         )
@@ -68,7 +71,32 @@ impl Store {
 }
 
 async fn set_facts(tx: &mut Tx, connection: &str, variant_id: &str, before: &str, now: &str) -> Result<(), StoreError> {
-    sqlx::query(
+    if replace_facts(tx, connection, variant_id, before, now).await? {
+        return Ok(());
+    }
+    let known: Option<(String,)> =
+        sqlx::query_as("select facts from variants where connection = $1 and side = 'channel' and variant_id = $2")
+            .bind(connection)
+            .bind(variant_id)
+            .fetch_optional(&mut **tx)
+            .await?;
+    if let Some((known,)) = known
+        && let Some(merged) = with_set_levels(&known, before, now)
+    {
+        replace_facts(tx, connection, variant_id, &known, &merged).await?;
+    }
+    Ok(())
+}
+
+/// Writes what is known of a web's variant; tells whether it was what it is said to have been.
+async fn replace_facts(
+    tx: &mut Tx,
+    connection: &str,
+    variant_id: &str,
+    before: &str,
+    now: &str,
+) -> Result<bool, StoreError> {
+    let done = sqlx::query(
         "update variants set facts = $4 where connection = $1 and side = 'channel' and variant_id = $2 and facts = $3",
     )
     .bind(connection)
@@ -77,5 +105,5 @@ async fn set_facts(tx: &mut Tx, connection: &str, variant_id: &str, before: &str
     .bind(now)
     .execute(&mut **tx)
     .await?;
-    Ok(())
+    Ok(done.rows_affected() > 0)
 }

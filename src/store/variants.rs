@@ -7,6 +7,7 @@
 //! | `record` | writes what a side says of its products |
 //! | `judge` | reads the rows of SKUs for [`crate::domain::linking`], and writes its verdicts and new links |
 //! | `follow` | a link's state on the rows of both its sides |
+//! | `search` | finds rows by what a person types |
 //!
 //! Whoever writes here holds the connection's linking scope first, so that two events that touch one SKU from both
 //! sides are judged one after the other, and the second sees what the first left.
@@ -15,6 +16,7 @@ mod facts;
 mod follow;
 mod judge;
 mod record;
+mod search;
 mod statistics;
 
 use std::cmp::Ordering;
@@ -30,6 +32,8 @@ use crate::domain::linking::{Side, VariantState};
 use crate::domain::sku::Sku;
 
 pub use facts::SapoFacts;
+pub(super) use facts::with_set_levels;
+pub use follow::LinkFlag;
 pub use judge::{Seen, StateChange};
 pub use record::{ProductRows, Recorded, VariantRow};
 
@@ -100,7 +104,7 @@ pub struct VariantFilter {
     pub state: Option<VariantState>,
     /// Only this SKU, as typed.
     pub sku: Option<String>,
-    /// A SKU, or the id of a variant or a product.
+    /// A part of a name, the beginning of a SKU, or the id of a variant or a product.
     pub search: Option<String>,
     /// Only those with this code.
     pub code: Option<String>,
@@ -171,7 +175,10 @@ impl Store {
         let mut all: Vec<Variant> = Vec::new();
         // Each side by itself: only so does an index have them in this order.
         for side in sides {
-            all.extend(self.list_side(filter, side).await?);
+            all.extend(match &filter.search {
+                Some(search) => self.search_side(filter, side, search).await?,
+                None => self.list_side(filter, side).await?,
+            });
         }
         all.sort_by(|a, b| (&a.sku, &a.side, &a.variant_id).cmp(&(&b.sku, &b.side, &b.variant_id)));
         all.truncate(usize::try_from(filter.limit).unwrap_or(0));
@@ -180,30 +187,7 @@ impl Store {
 
     async fn list_side(&self, filter: &VariantFilter, side: Side) -> Result<Vec<Variant>, StoreError> {
         let mut sql = select(&filter.connection);
-        sql.push(" and side = ").push_bind(side.as_str());
-        for (column, value) in [
-            ("state", filter.state.map(|state| state.as_str().to_owned())),
-            ("sku", filter.sku.as_deref().map(kept_sku)),
-            ("code", filter.code.clone()),
-        ] {
-            if let Some(value) = value {
-                sql.push(format!(" and {column} = ")).push_bind(value);
-            }
-        }
-        if let Some(search) = &filter.search {
-            push_search(&mut sql, &filter.connection, side, search);
-        }
-        if let Some(after) = &filter.after {
-            // Within one SKU the side decides before the id does.
-            match side.as_str().cmp(&after.side) {
-                Ordering::Less => sql.push(" and sku > ").push_bind(&*after.sku),
-                Ordering::Greater => sql.push(" and sku >= ").push_bind(&*after.sku),
-                Ordering::Equal => {
-                    sql.push(" and (sku, variant_id) > (").push_bind(&*after.sku);
-                    sql.push(", ").push_bind(&*after.variant_id).push(")")
-                }
-            };
-        }
+        push_filter(&mut sql, filter, side, filter.after.as_ref());
         sql.push(" order by sku, variant_id limit ").push_bind(filter.limit);
         Ok(sql.build_query_as().fetch_all(&self.read).await?)
     }
@@ -231,18 +215,29 @@ fn select(connection: &str) -> Builder {
     sql
 }
 
-/// Each by its own index: joined with `or`, the whole side would be read.
-fn push_search(sql: &mut Builder, connection: &str, side: Side, search: &str) {
-    sql.push(" and variant_id in (");
-    for (column, value) in
-        [("sku", kept_sku(search)), ("variant_id", search.to_owned()), ("product_id", search.to_owned())]
-    {
-        let union = if column == "sku" { "" } else { " union " };
-        sql.push(format!("{union}select variant_id from variants where connection = ")).push_bind(connection);
-        sql.push(" and side = ").push_bind(side.as_str());
-        sql.push(format!(" and {column} = ")).push_bind(value);
+/// Writes what a filter asks for of one side, apart from its search: in the order of the SKUs, after a mark.
+fn push_filter(sql: &mut Builder, filter: &VariantFilter, side: Side, after: Option<&VariantMark>) {
+    sql.push(" and side = ").push_bind(side.as_str());
+    for (column, value) in [
+        ("state", filter.state.map(|state| state.as_str().to_owned())),
+        ("sku", filter.sku.as_deref().map(kept_sku)),
+        ("code", filter.code.clone()),
+    ] {
+        if let Some(value) = value {
+            sql.push(format!(" and {column} = ")).push_bind(value);
+        }
     }
-    sql.push(")");
+    if let Some(after) = after {
+        // Within one SKU the side decides before the id does.
+        match side.as_str().cmp(&after.side) {
+            Ordering::Less => sql.push(" and sku > ").push_bind(&*after.sku),
+            Ordering::Greater => sql.push(" and sku >= ").push_bind(&*after.sku),
+            Ordering::Equal => {
+                sql.push(" and (sku, variant_id) > (").push_bind(&*after.sku);
+                sql.push(", ").push_bind(&*after.variant_id).push(")")
+            }
+        };
+    }
 }
 
 /// Writes `column in ($…)`.

@@ -3,7 +3,7 @@
 //! Several run side by side, walks, webs and replays each in a lane of their own, so that none waits behind the others.
 //! A job that has walked and only waits for its events leaves its place to the next.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
@@ -28,6 +28,8 @@ use crate::work::context::Context;
 const TICK: Duration = Duration::from_millis(500);
 /// The same for a job of which nothing moves: a shop may be throttled for hours, and many jobs may wait.
 const SLOW_TICK: Duration = Duration::from_secs(3);
+/// How often what reconciles found is read for `/metrics`.
+const TOLD: Duration = Duration::from_secs(5);
 /// Who the audit log says ended a job.
 const ACTOR: &str = "sapo-sync";
 
@@ -46,9 +48,9 @@ type Place = OwnedSemaphorePermit;
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Summary {
     /// What the walk found.
-    pub found: std::collections::BTreeMap<String, u64>,
+    pub found: BTreeMap<String, u64>,
     /// Objects looked at, by kind.
-    pub checked: std::collections::BTreeMap<String, u64>,
+    pub checked: BTreeMap<String, u64>,
     /// Events made.
     pub events: i64,
     /// Of these: settled well.
@@ -161,6 +163,44 @@ fn is_due(ended: Option<Millis>, activated_at: Millis, now: Millis, every: Durat
     now - ended.unwrap_or(activated_at) >= millis(every)
 }
 
+/// Tells in `/metrics` what the last reconcile of each active connection found, until stopped: as it is stored, whoever
+/// ran it. Who stops tells of nothing any more.
+pub async fn tell_found(context: Context, stop: CancellationToken) {
+    let mut tick = tokio::time::interval(TOLD);
+    let mut told = BTreeSet::new();
+    while stop.run_until_cancelled(tick.tick()).await.is_some() {
+        match context.store.last_found("reconcile").await {
+            Ok(rows) => {
+                let found: BTreeMap<String, i64> = rows
+                    .into_iter()
+                    .filter_map(|(connection, found)| Some((connection, events_of(&found?)?)))
+                    .collect();
+                // What was told before is told anew, where it ended too.
+                told.extend(found.keys().cloned());
+                set_found(&told, &found);
+            }
+            Err(error) => tracing::debug!(%error, "what reconciles found cannot be read"),
+        }
+    }
+    set_found(&told, &BTreeMap::new());
+}
+
+fn set_found(connections: &BTreeSet<String>, found: &BTreeMap<String, i64>) {
+    for connection in connections {
+        let events = found.get(connection).copied().unwrap_or(0);
+        metrics::gauge!("sapo_sync_reconcile_found", "connection" => connection.clone()).set(events as f64);
+    }
+}
+
+/// The events that a stored [`Summary`] tells of.
+fn events_of(summary: &str) -> Option<i64> {
+    #[derive(Deserialize)]
+    struct Told {
+        events: i64,
+    }
+    Some(serde_json::from_str::<Told>(summary).ok()?.events)
+}
+
 /// Runs one job that is held.
 async fn run_one(context: &Context, job: &Job, place: Place, stop: &CancellationToken) -> Result<(), StoreError> {
     let ended = match job.kind.as_str() {
@@ -172,11 +212,6 @@ async fn run_one(context: &Context, job: &Job, place: Place, stop: &Cancellation
     match ended {
         Ok(summary) => {
             let text = serde_json::to_string(&summary).unwrap_or_default();
-            #[allow(clippy::cast_precision_loss)]
-            if job.kind == "reconcile" {
-                metrics::gauge!("sapo_sync_reconcile_found", "connection" => job.connection.clone())
-                    .set(summary.events as f64);
-            }
             tracing::info!(job = %job.id, kind = %job.kind, connection = %job.connection, events = summary.events, dead = summary.dead, parked = summary.parked, "job done");
             end(context, job, "done", Some(&text), None).await
         }
@@ -314,5 +349,12 @@ mod tests {
         assert!(is_due(None, 1_000, 61_000, every));
         assert!(!is_due(Some(50_000), 1_000, 109_999, every));
         assert!(is_due(Some(50_000), 1_000, 110_000, every));
+    }
+
+    #[test]
+    fn how_much_was_found_is_read_of_a_summary_and_of_nothing_else() {
+        let summary = Summary { events: 25, ..Summary::default() };
+        assert_eq!(events_of(&serde_json::to_string(&summary).unwrap()), Some(25));
+        assert_eq!(events_of("{}"), None);
     }
 }

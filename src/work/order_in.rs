@@ -9,6 +9,7 @@ use super::process::{Current, current};
 use super::{buyer, chosen, marks, payment};
 use crate::destination::abaha;
 use crate::domain::event::System;
+use crate::domain::linking::GONE_ON_CHANNEL;
 use crate::domain::money::Vnd;
 use crate::domain::order::ChannelOrder;
 use crate::domain::outcome::{Cause, Outcome};
@@ -51,9 +52,9 @@ async fn gone(run: &Run<'_>) -> Result<Outcome, Halt> {
     };
     let reason = "the order is not on the channel any more; nothing is cancelled on a guess: look at it on Sapo";
     if !run.dry {
-        run.store().set_link_error(&link, Some(("deleted", reason))).await?;
+        run.store().set_link_error(&link, Some((GONE_ON_CHANNEL, reason))).await?;
     }
-    Ok(Outcome::done("deleted", reason))
+    Ok(Outcome::done(GONE_ON_CHANNEL, reason))
 }
 
 /// An order that we made there ourselves, heard of before or without the answer to our call.

@@ -1,9 +1,12 @@
 //! Which worker takes from which queue: leases in the state database, shared evenly among the workers alive.
 //!
 //! A worker holds the same partitions of every kind it works on, as far as it can: a store's objects are then all
-//! worked on in one process, which counts the store's API limit. A queue that is given up is drained first: what was
-//! started ends, its channel is closed, and only then its lease is dropped.
+//! worked on in one process, which counts the store's API limit. Where the partitions of a kind do not come out even,
+//! some workers have one more of it; they are others in the next kind, so that nobody has much more than another in
+//! all. A queue that is given up is drained first: what was started ends, its channel is closed, and only then its
+//! lease is dropped.
 
+use std::cmp::{Ordering, Reverse};
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
@@ -149,14 +152,12 @@ impl Queues {
         // What another one took meanwhile is left to it for a tick at least, until nothing of it is held here any more.
         given_up.extend(wanted.difference(&kept));
         let mut mine: BTreeSet<Queue> = wanted.intersection(&kept).copied().collect();
-        let leases = store.leases("").await?;
-        let taken = taken_by_others(&leases, &context.owner, context.clock.now());
-        let fair = if cut_off {
-            self.kinds.iter().map(|kind| (*kind, 0)).collect()
+        let changes = if cut_off {
+            mine.iter().map(|queue| (*queue, Change::GiveUp)).collect()
         } else {
-            fair_shares(&store.members(ROLE).await?, &self.kinds, self.partitions)
+            fair_changes(context, &mine, self.partitions).await?
         };
-        for (queue, change) in changes(&mine, &taken, &fair, self.partitions) {
+        for (queue, change) in changes {
             match change {
                 Change::GiveUp => {
                     mine.remove(&queue);
@@ -179,6 +180,24 @@ impl Queues {
     }
 }
 
+/// What is to be done so that this worker, which has `mine`, gets its fair share.
+async fn fair_changes(
+    context: &Context,
+    mine: &BTreeSet<Queue>,
+    partitions: u16,
+) -> Result<Vec<(Queue, Change)>, StoreError> {
+    let leases = context.store.leases("").await?;
+    let members = context.store.members(ROLE).await?;
+    let now = context.clock.now();
+    let held: Vec<BTreeSet<Queue>> =
+        members.iter().map(|member| queues_where(&leases, now, |owner| owner == member.owner)).collect();
+    // Who is not among those alive, after a long pause, changes nothing.
+    let Some(own) = members.iter().position(|member| member.owner == context.owner) else { return Ok(Vec::new()) };
+    let fair = fair_shares(&members, &held, partitions).swap_remove(own);
+    let taken = queues_where(&leases, now, |owner| owner != context.owner);
+    Ok(changes(mine, &taken, &fair, partitions))
+}
+
 /// The role that shares queues.
 const ROLE: &str = "work";
 
@@ -189,43 +208,105 @@ enum Change {
     GiveUp,
 }
 
-fn taken_by_others(leases: &[Lease], owner: &str, now: Millis) -> BTreeSet<Queue> {
+/// The queues that are held now by such owners.
+fn queues_where(leases: &[Lease], now: Millis, is_one: impl Fn(&str) -> bool) -> BTreeSet<Queue> {
     leases
         .iter()
         .filter(|lease| {
-            lease.owner != owner && lease.lease_until > now && lease.lease_until < now + millis(BEYOND_BELIEF)
+            is_one(&lease.owner) && lease.lease_until > now && lease.lease_until < now + millis(BEYOND_BELIEF)
         })
         .filter_map(|lease| Queue::from_word(&lease.name))
         .collect()
 }
 
-/// How many queues of each kind one worker should have at most.
-fn fair_shares(members: &[Member], kinds: &[Kind], partitions: u16) -> BTreeMap<Kind, usize> {
-    let sharing = |kind: Kind| members.iter().filter(|m| m.kinds.split(',').any(|word| word == kind.as_str())).count();
-    kinds.iter().map(|kind| (*kind, usize::from(partitions).div_ceil(sharing(*kind).max(1)))).collect()
+/// How many queues of each kind a worker should have.
+type Fair = BTreeMap<Kind, usize>;
+
+fn in_all(fair: &Fair) -> usize {
+    fair.values().sum()
 }
 
-/// What a worker that has `mine` should do. The highest partitions are given up first, of every kind, so that the
-/// partitions of its kinds stay the same.
-fn changes(
-    mine: &BTreeSet<Queue>,
-    taken: &BTreeSet<Queue>,
-    fair: &BTreeMap<Kind, usize>,
-    partitions: u16,
-) -> Vec<(Queue, Change)> {
+/// How many queues of each kind each member should have, in the order of the members, who hold `held` now.
+///
+/// In a kind, no two that work on it differ by more than one. Who has the one more is whoever has it already, as far as
+/// that is even over all kinds: so nothing moves while nobody comes or goes, and little when somebody does. Everybody
+/// comes to the same by the same leases.
+fn fair_shares(members: &[Member], held: &[BTreeSet<Queue>], partitions: u16) -> Vec<Fair> {
+    let has = |m: usize, kind: Kind| held[m].iter().filter(|queue| queue.kind == kind).count();
+    let mut kinds = Vec::new();
+    let mut fair = vec![Fair::new(); members.len()];
+    for kind in Queue::KINDS {
+        let works = |m: &usize| members[*m].kinds.split(',').any(|word| word == kind.as_str());
+        let sharing: Vec<usize> = (0..members.len()).filter(works).collect();
+        if sharing.is_empty() {
+            continue;
+        }
+        let (least, over) = (usize::from(partitions) / sharing.len(), usize::from(partitions) % sharing.len());
+        for m in &sharing {
+            fair[*m].insert(kind, has(*m, kind).clamp(least, least + 1));
+        }
+        kinds.push((kind, sharing, least, over));
+    }
+    for (kind, sharing, least, over) in &kinds {
+        loop {
+            let (more, fewer): (Vec<usize>, Vec<usize>) =
+                sharing.iter().copied().partition(|m| fair[*m][kind] > *least);
+            match more.len().cmp(over) {
+                Ordering::Greater => {
+                    let Some(most) = more.into_iter().max_by_key(|m| (in_all(&fair[*m]), *m)) else { break };
+                    fair[most].insert(*kind, *least);
+                }
+                Ordering::Less => {
+                    let Some(fewest) = fewer.into_iter().min_by_key(|m| (in_all(&fair[*m]), *m)) else { break };
+                    fair[fewest].insert(*kind, least + 1);
+                }
+                Ordering::Equal => break,
+            }
+        }
+    }
+    loop {
+        let mut swaps = Vec::new();
+        for (kind, sharing, least, _) in &kinds {
+            for from in sharing.iter().filter(|m| fair[**m][kind] > *least) {
+                for to in sharing.iter().filter(|m| fair[**m][kind] == *least) {
+                    let (more, fewer) = (in_all(&fair[*from]), in_all(&fair[*to]));
+                    if more > fewer + 1 {
+                        // Best where nothing has to move for it, then where it helps most.
+                        let moved = u8::from(has(*from, *kind) > *least) + u8::from(has(*to, *kind) <= *least);
+                        swaps.push((moved, Reverse(more - fewer), *kind, *least, *from, *to));
+                    }
+                }
+            }
+        }
+        let Some((_, _, kind, least, from, to)) = swaps.into_iter().min_by_key(|swap| (swap.0, swap.1)) else { break };
+        fair[from].insert(kind, least);
+        fair[to].insert(kind, least + 1);
+    }
+    fair
+}
+
+/// What a worker that has `mine` should do. It takes first what it has of other kinds, and gives up last what it has of
+/// them, so that the partitions of its kinds stay the same; of those that are alike it gives up the highest.
+///
+/// Nothing of a kind is given up while another queue of it is free: first that goes to who has too few.
+fn changes(mine: &BTreeSet<Queue>, taken: &BTreeSet<Queue>, fair: &Fair, partitions: u16) -> Vec<(Queue, Change)> {
+    let alike = |queue: &Queue| mine.iter().filter(|own| own.partition == queue.partition).count();
     let mut changes = Vec::new();
     for (kind, fair) in fair {
-        let have: Vec<Queue> = mine.iter().filter(|queue| queue.kind == *kind).copied().collect();
-        for queue in have.iter().rev().take(have.len().saturating_sub(*fair)) {
-            changes.push((*queue, Change::GiveUp));
-        }
+        let mut have: Vec<Queue> = mine.iter().filter(|queue| queue.kind == *kind).copied().collect();
         let mut free: Vec<Queue> = (0..partitions)
             .map(|partition| Queue { kind: *kind, partition })
             .filter(|queue| !mine.contains(queue) && !taken.contains(queue))
             .collect();
-        let known = |queue: &Queue| mine.iter().any(|own| own.partition == queue.partition);
-        free.sort_by_key(|queue| (!known(queue), queue.partition));
-        changes.extend(free.into_iter().take(fair.saturating_sub(have.len())).map(|queue| (queue, Change::Take)));
+        if free.is_empty() {
+            have.sort_by_key(|queue| (alike(queue), Reverse(queue.partition)));
+            let many = have.len().saturating_sub(*fair);
+            changes.extend(have.into_iter().take(many).map(|queue| (queue, Change::GiveUp)));
+        } else {
+            free.sort_by_key(|queue| (Reverse(alike(queue)), queue.partition));
+            let few = fair.saturating_sub(have.len());
+            changes.extend(free.into_iter().take(few).map(|queue| (queue, Change::Take)));
+        }
     }
     changes
 }
@@ -242,26 +323,58 @@ mod tests {
         Member { owner: owner.into(), role: ROLE.into(), kinds: kinds.into(), seen_until: 0 }
     }
 
-    /// Workers that look one after the other, as often as it takes.
-    fn settle(workers: &mut [BTreeSet<Queue>], kinds: &[&str], partitions: u16) {
+    /// Workers that look one after the other, until nobody changes anything; how many queues they took.
+    fn settle(workers: &mut [BTreeSet<Queue>], kinds: &[&str], partitions: u16) -> usize {
         let members: Vec<Member> = kinds.iter().enumerate().map(|(n, kinds)| member(&n.to_string(), kinds)).collect();
-        for _ in 0..10 {
+        let mut moved = 0;
+        for _ in 0..50 {
+            let before = workers.to_vec();
             for n in 0..workers.len() {
-                let own: Vec<Kind> = kinds[n].split(',').filter_map(Kind::from_word).collect();
                 let taken = workers.iter().enumerate().filter(|(m, _)| *m != n).flat_map(|(_, q)| q.clone()).collect();
-                for (queue, change) in
-                    changes(&workers[n].clone(), &taken, &fair_shares(&members, &own, partitions), partitions)
-                {
+                let fair = fair_shares(&members, workers, partitions).swap_remove(n);
+                for (queue, change) in changes(&workers[n], &taken, &fair, partitions) {
                     match change {
-                        Change::Take => workers[n].insert(queue),
-                        Change::GiveUp => workers[n].remove(&queue),
-                    };
+                        Change::Take => {
+                            workers[n].insert(queue);
+                            moved += 1;
+                        }
+                        Change::GiveUp => {
+                            workers[n].remove(&queue);
+                        }
+                    }
                 }
             }
+            if before == workers {
+                return moved;
+            }
         }
+        panic!("{kinds:?} with {partitions} partitions never come to rest: {workers:?}");
+    }
+
+    /// Every queue has one worker, of its kind; nobody has more than one more of a kind than another, nor, of those
+    /// that work on all kinds, in all.
+    fn assert_even(workers: &[BTreeSet<Queue>], kinds: &[&str], partitions: u16) {
+        let told = || format!("{partitions} partitions, {kinds:?}: {workers:?}");
+        let differ = |counts: &[usize]| counts.iter().max().unwrap_or(&0) - counts.iter().min().unwrap_or(&0);
+        let all: BTreeSet<Queue> = workers.iter().flatten().copied().collect();
+        assert_eq!(all.len(), workers.iter().map(BTreeSet::len).sum::<usize>(), "one has two workers: {}", told());
+        for kind in Queue::KINDS {
+            let of = |worker: &BTreeSet<Queue>| worker.iter().filter(|queue| queue.kind == kind).count();
+            let (own, other): (Vec<_>, Vec<_>) =
+                workers.iter().zip(kinds).partition(|(_, kinds)| kinds.contains(kind.as_str()));
+            let counts: Vec<usize> = own.iter().map(|(worker, _)| of(worker)).collect();
+            assert!(other.iter().all(|(worker, _)| of(worker) == 0), "{kind}: {}", told());
+            let wanted = if counts.is_empty() { 0 } else { usize::from(partitions) };
+            assert_eq!(counts.iter().sum::<usize>(), wanted, "{kind}: {}", told());
+            assert!(differ(&counts) <= 1, "{kind}: {}", told());
+        }
+        let of_all: Vec<usize> =
+            workers.iter().zip(kinds).filter(|(_, kinds)| **kinds == ALL).map(|(worker, _)| worker.len()).collect();
+        assert!(differ(&of_all) <= 1, "{}", told());
     }
 
     const ALL: &str = "order,product,customer";
+    const PARTITIONS: [u16; 9] = [1, 2, 3, 5, 8, 12, 16, 31, 64];
 
     #[test]
     fn one_worker_has_everything_and_a_second_takes_half_of_each_kind() {
@@ -281,13 +394,53 @@ mod tests {
     }
 
     #[test]
-    fn every_queue_has_one_worker_whatever_their_number_and_kinds() {
-        for kinds in [vec![ALL; 3], vec![ALL; 5], vec![ALL, "order", "product,customer"], vec![ALL; 9]] {
-            let mut workers = vec![BTreeSet::new(); kinds.len()];
-            settle(&mut workers, &kinds, 8);
-            let all: Vec<Queue> = workers.iter().flatten().copied().collect();
-            assert_eq!(all.len(), 24, "{kinds:?}: {workers:?}");
-            assert_eq!(all.iter().collect::<BTreeSet<_>>().len(), 24, "{kinds:?}");
+    fn shares_are_even_and_no_more_moves_than_who_comes_takes_or_who_goes_had() {
+        for partitions in PARTITIONS {
+            let (mut workers, mut kinds) = (Vec::new(), Vec::new());
+            for number in 1..=9 {
+                let new = workers.len() / 2;
+                workers.insert(new, BTreeSet::new());
+                kinds.push(ALL);
+                let moved = settle(&mut workers, &kinds, partitions);
+                assert_even(&workers, &kinds, partitions);
+                assert_eq!(moved, workers[new].len(), "{partitions} partitions, worker {number} comes: {workers:?}");
+                assert_eq!(settle(&mut workers, &kinds, partitions), 0);
+            }
+            while workers.len() > 1 {
+                let had = workers.remove(workers.len() / 2).len();
+                kinds.pop();
+                let moved = settle(&mut workers, &kinds, partitions);
+                assert_even(&workers, &kinds, partitions);
+                assert_eq!(moved, had, "{partitions} partitions, {} workers are left: {workers:?}", workers.len());
+            }
+        }
+    }
+
+    #[test]
+    fn five_workers_share_eight_partitions_so_that_none_is_idle() {
+        let mut workers = vec![BTreeSet::new(); 5];
+        settle(&mut workers, &[ALL; 5], 8);
+        let mut counts: Vec<usize> = workers.iter().map(BTreeSet::len).collect();
+        counts.sort_unstable();
+        assert_eq!(counts, [4, 5, 5, 5, 5]);
+    }
+
+    #[test]
+    fn a_worker_counts_only_for_its_kinds() {
+        for kinds in [
+            vec![ALL, "order", "product,customer"],
+            vec![ALL, ALL, "order", "order"],
+            vec!["order", "order", "product", ALL, ALL],
+            vec!["customer", "customer", "customer", ALL, ALL, ALL, ALL],
+            vec![ALL, ALL, ALL, ALL, ALL, "order,product", "order,product"],
+            vec!["order", "product"],
+        ] {
+            for partitions in PARTITIONS {
+                let mut workers = vec![BTreeSet::new(); kinds.len()];
+                settle(&mut workers, &kinds, partitions);
+                assert_even(&workers, &kinds, partitions);
+                assert_eq!(settle(&mut workers, &kinds, partitions), 0);
+            }
         }
     }
 
@@ -296,5 +449,14 @@ mod tests {
         let mine = queues(Kind::Order, [0, 1]);
         let fair = BTreeMap::from([(Kind::Order, 2)]);
         assert!(changes(&mine, &queues(Kind::Order, [2, 3]), &fair, 4).is_empty());
+    }
+
+    #[test]
+    fn nothing_is_given_up_while_another_queue_of_the_kind_is_free() {
+        let mine = queues(Kind::Order, [0, 1, 2]);
+        let fair = BTreeMap::from([(Kind::Order, 2)]);
+        assert!(changes(&mine, &BTreeSet::new(), &fair, 4).is_empty());
+        let highest = Queue { kind: Kind::Order, partition: 2 };
+        assert_eq!(changes(&mine, &queues(Kind::Order, [3]), &fair, 4), [(highest, Change::GiveUp)]);
     }
 }

@@ -282,8 +282,11 @@ fn class_number(event: &Event) -> i64 {
 fn count(context: &Context, event: &Event, decided: &Decided) {
     let (source, kind) = (event.key.source.as_str(), event.key.kind.as_str());
     metrics::counter!("sapo_sync_events_total", "source" => source, "kind" => kind, "outcome" => decided.verdict.as_str(), "code" => decided.code).increment(1);
-    let lag = Duration::from_millis(u64::try_from(context.clock.now() - event.received_at).unwrap_or(0));
-    metrics::gauge!("sapo_sync_event_lag_seconds", "kind" => kind).set(lag.as_secs_f64());
+    // One that waits for a cause is as late as its cause, which says nothing of the workers.
+    if decided.verdict != Verdict::Parked {
+        let lag = Duration::from_millis(u64::try_from(context.clock.now() - event.received_at).unwrap_or(0));
+        metrics::gauge!("sapo_sync_event_lag_seconds", "kind" => kind).set(lag.as_secs_f64());
+    }
     let (id, connection) = (event.id, event.key.connection.as_str());
     if decided.verdict == Verdict::Dead {
         tracing::warn!(event = %id, connection, code = decided.code, attempts = decided.attempts, "an event was given up; `sapo-sync dead show {id}` tells why");

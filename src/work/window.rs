@@ -168,6 +168,11 @@ fn newest(deliveries: Vec<Box<dyn Delivery>>) -> Option<Batch> {
 
 /// Whether `next` takes over from `current`, and what is then applied.
 fn merge(current: &Event, next: &Event) -> (bool, Event) {
+    if let Some(body) = next.asked_with(current) {
+        let job = next.job.clone().or_else(|| current.job.clone());
+        let parked_since = current.parked_since.or(next.parked_since);
+        return (true, Event { job, parked_since, body, ..next.clone() });
+    }
     let (takes_over, read) = match (current.shape, next.shape) {
         (Shape::Gone, Shape::Gone) => (true, false),
         (Shape::Gone, _) => (false, true),
@@ -290,6 +295,17 @@ mod tests {
         }
         let forced = Event { force: true, ..told.clone() };
         assert!(!window(&[forced, told]).take().unwrap().event.is_by_hand());
+    }
+
+    #[test]
+    fn wishes_for_single_variants_of_a_product_are_worked_on_together_and_are_for_no_more() {
+        let wish = |body| Event { topic: BY_HAND.to_owned(), force: true, ..event("1", None, Shape::Id, body) };
+        let wishes = [wish(r#"{"variants":["11"]}"#), wish(r#"{"variants":["12"]}"#)];
+        let batch = window(&wishes).take().unwrap();
+        assert_eq!((batch.event.asked_variants(), batch.superseded.len()), (vec!["11".to_owned(), "12".to_owned()], 1));
+        let told = event("1", Some(5), Shape::Whole, "a");
+        let merged = window(&[wishes[0].clone(), told]).take().unwrap().event;
+        assert!(merged.asked_variants().is_empty(), "what changed may be any of them");
     }
 
     #[test]

@@ -178,7 +178,13 @@ async fn tables(world: &World, away: bool) {
         };
         all = all + "alter table " + &from + " rename to " + &to + "; ";
     }
-    sqlx::raw_sql(sqlx::AssertSqlSafe(all + "commit")).execute(&mut connection).await.unwrap();
+    let all = all + "commit";
+    while let Err(error) = sqlx::raw_sql(sqlx::AssertSqlSafe(all.clone())).execute(&mut connection).await {
+        // The program reads two of them in another order, and the server ends the one or the other.
+        let code = error.as_database_error().and_then(sqlx::error::DatabaseError::code);
+        assert_eq!(code.as_deref(), Some("40P01"), "{error}");
+        sqlx::raw_sql("rollback").execute(&mut connection).await.unwrap();
+    }
     connection.close().await.unwrap();
 }
 
@@ -205,7 +211,8 @@ async fn webhooks_are_taken_while_the_state_database_is_away_and_settled_when_it
     let sent = world.sandbox.webhooks_sent();
     assert!(sent.iter().all(|sent| sent.taken() && sent.try_no == 1), "every webhook was taken at once: {sent:#?}");
     assert_eq!(post(&world.url(), OMNI, &[], b"{}").await.status, 401, "and strangers are refused as ever");
-    assert!(world.depth().await.events >= 20, "they lie in the queue: {:?}", world.depth().await);
+    // What a worker gives back is for a moment in nobody's hands.
+    until("they lie in the queue", async || world.depth().await.events >= 20).await;
     assert!(world.running().is_healthy());
     // The worker probes, and does not hammer: without the state nothing may be sent anywhere.
     tokio::time::sleep(Duration::from_millis(1500)).await;

@@ -32,8 +32,9 @@ const LOOKS: u32 = 8;
 const ANSWER: Duration = Duration::from_secs(10);
 /// Lines of each process's log that a failed test prints.
 const TAIL: usize = 30;
-/// Connections to the state database that a process may have.
-const CONNECTIONS: u32 = 8;
+/// Connections to the state database that a process may have: four clusters at once are not to use up the hundred of a
+/// server.
+const CONNECTIONS: u32 = 5;
 
 /// Shops, state, queues, and the processes between them.
 pub struct Cluster {
@@ -167,6 +168,8 @@ impl Cluster {
             .envs(environment(&config))
             .env("SAPO_SYNC__DATABASE__CONNECTIONS", CONNECTIONS.to_string())
             .env("SAPO_SYNC__OUTGOING__ALLOW_CUSTOM_HOSTS", "true")
+            // The longest there is: an answer that a test holds is not to be given up meanwhile.
+            .env("SAPO_SYNC__OUTGOING__TIMEOUT", "20s")
             .env("SAPO_SYNC__OUTGOING__SAPO_LIMIT", "2000+1000/s")
             .env("SAPO_SYNC__OUTGOING__ABAHA_LIMIT", "2000+1000/s")
             .env("SAPO_SYNC__RETRY__SCHEDULE", schedule.join(","))
@@ -375,11 +378,15 @@ impl Cluster {
         }
     }
 
+    /// What a process has said so far, in all its runs.
+    pub fn logged(&self, name: &str) -> String {
+        String::from_utf8_lossy(&std::fs::read(self.log(name)).unwrap_or_default()).into_owned()
+    }
+
     /// Prints the ends of all logs.
     fn tell(&self) {
         for name in self.programs.keys() {
-            let log = std::fs::read(self.log(name)).unwrap_or_default();
-            let log = String::from_utf8_lossy(&log);
+            let log = self.logged(name);
             let lines: Vec<&str> = log.lines().collect();
             eprintln!("---- {name}, {} lines, the last:", lines.len());
             lines.iter().skip(lines.len().saturating_sub(TAIL)).for_each(|line| eprintln!("{line}"));
@@ -418,13 +425,14 @@ fn shop_config(shop: usize) -> SandboxConfig {
     }
 }
 
-/// A port that nothing listens on, below those that the system gives to outgoing connections: it is still free when a
-/// killed process is started again.
+/// A port that nothing listens on, below those that the system gives to outgoing connections and to listeners that ask
+/// for any: it is still free when a killed process is started again.
 pub fn free_port() -> u16 {
     static NEXT: AtomicU16 = AtomicU16::new(0);
-    let first = u16::try_from(std::process::id() % 10_000).unwrap_or_default();
+    // Processes that run side by side have numbers that follow each other; their ports lie far apart.
+    let first = u16::try_from(std::process::id() % 10_000 * 7_919 % 10_000).unwrap_or_default();
     loop {
-        let port = 20_000 + (first + NEXT.fetch_add(1, Ordering::Relaxed)) % 10_000;
+        let port = 20_000 + (first + NEXT.fetch_add(1, Ordering::Relaxed) % 10_000) % 10_000;
         if TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_ok() {
             return port;
         }

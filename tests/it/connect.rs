@@ -1,13 +1,17 @@
 //! Connecting: what `connect apply` changes and leaves alone, every bad input with its own words, and no secret shown.
 
+use std::time::Duration;
+
 use sapo_sync::app;
 use sapo_sync::config::Config;
+use sapo_sync::domain::clock::millis;
 use sapo_sync::domain::connection::State;
 use sapo_sync::domain::event::{Kind, System};
 use sapo_sync::sandbox::{Api, ApiEffect, ApiFault, WebhookEffect, WebhookFault};
 use sapo_sync::sync::connect::{Applied, ConnectError, apply, file};
 use serde_json::json;
 
+use crate::cluster::free_port;
 use crate::harness::{CONNECTION, Setup, World, dong};
 
 const ALL: (bool, bool, bool) = (true, true, true);
@@ -16,7 +20,8 @@ const ALL: (bool, bool, bool) = (true, true, true);
 const SECRETS: [&str; 4] =
     ["sandbox-access-token", "sandbox-webhook-secret", "sandbox-abaha-token", "sandbox-abaha-key"];
 
-async fn try_apply(world: &World, text: &str, prune: bool) -> Result<Applied, ConnectError> {
+/// Applies a connections file, which may be refused.
+pub async fn try_apply(world: &World, text: &str, prune: bool) -> Result<Applied, ConnectError> {
     let parsed = file::parse(text, world.dir.path())?;
     let context = world.running().context();
     let applied = apply(&context.store, &context.http, &parsed, prune, false, "test").await?;
@@ -73,21 +78,26 @@ async fn applying_removes_nothing_unless_it_is_told_to_prune() {
     let store_only = text.split("[[connection]]").next().unwrap().to_owned();
     let activated = world.store().snapshot().await.unwrap().connections[CONNECTION].connection.activated_at;
     let applied = try_apply(&world, &store_only, false).await.unwrap();
-    assert_eq!(applied, Applied { changes: Vec::new(), left_alone: vec![CONNECTION.to_owned()] });
+    assert_eq!(applied, Applied { left_alone: vec![CONNECTION.to_owned()], ..Applied::default() });
     let state = async || world.store().snapshot().await.unwrap().connections[CONNECTION].connection.clone();
     assert_eq!(state().await.state, State::Active);
 
     // A paused connection stays paused, and keeps its start line.
     world.pause().await;
-    assert_eq!(try_apply(&world, &text, false).await.unwrap(), Applied::default());
+    let paused = try_apply(&world, &text, false).await.unwrap();
+    assert_eq!(paused, Applied { paused: vec![CONNECTION.to_owned()], ..Applied::default() });
     assert_eq!((state().await.state, state().await.activated_at), (State::Paused, activated));
 
     let pruned = try_apply(&world, &store_only, true).await.unwrap();
     assert_eq!(pruned.changes, ["connection mau-abaha: stopped"]);
     assert_eq!(state().await.state, State::Stopped);
+    let minute = Duration::from_mins(1);
+    world.store().clock().advance(minute);
     let again = try_apply(&world, &text, false).await.unwrap();
-    assert_eq!(again.changes, ["connection mau-abaha: activated anew"]);
-    assert!(state().await.activated_at >= activated && state().await.state == State::Active);
+    let line = "only orders made from now on are created on the other side";
+    assert_eq!(again.changes, [format!("connection mau-abaha: activated anew; {line}")]);
+    let anew = state().await;
+    assert!(anew.activated_at >= activated + millis(minute) && anew.state == State::Active, "{anew:?}");
     world.finish(&[]).await;
 }
 
@@ -243,10 +253,7 @@ async fn a_file_that_is_wrong_in_itself_names_the_key_and_the_cure() {
 async fn what_the_shop_does_not_accept_is_refused_before_anything_is_written() {
     let world = World::new().await;
     let text = world.connections(ALL, "");
-    let nobody = {
-        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-        format!("http://{}", listener.local_addr().unwrap())
-    };
+    let nobody = format!("http://127.0.0.1:{}", free_port());
     let (omni, abaha) = (world.sandbox.omni_url(), world.sandbox.abaha_url());
     let cases = [
         (

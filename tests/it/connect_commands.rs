@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 
 use crate::backend::environment;
 use crate::harness::{Setup, World};
-use crate::links_commands::sapo_sync;
+use crate::links_commands::{sapo_sync, sapo_sync_reading};
 use crate::oauth::{Landing, hex_form, seconds, signed};
 use crate::web_world::{web_alias, webs};
 use crate::wire::SECRET;
@@ -87,6 +87,13 @@ async fn the_documented_file_is_applied_by_a_script_and_stays_unconfirmed_until_
         let row = rows.iter().find(|row| row["name"] == "mau-web1").unwrap();
         assert_eq!(row["unconfirmed"], true, "{line}: {told}");
     }
+
+    // What a container cannot read of its host comes by standard input.
+    let input = std::fs::File::open(&file).unwrap();
+    let (code, rows, told) = sapo_sync_reading(&world, "connect apply - --json", input.into()).await;
+    assert_eq!((code, &rows[0]["changes"]), (0, &json!([])), "{told}");
+    let (code, _, told) = sapo_sync(&world, "connect apply -").await;
+    assert_eq!((code, told.contains("nothing changed")), (0, true), "an empty file removes nothing: {told}");
 
     // It runs already; the confirmation is recorded all the same.
     let (code, rows, told) = sapo_sync(&world, &format!("{apply} --yes --json")).await;
@@ -215,9 +222,15 @@ async fn webhooks_are_told_and_mended_side_by_side_and_one_that_fails_hides_no_o
     let (code, _, told) = sapo_sync(&world, &format!("{line} --repair")).await;
     assert_eq!(code, 0, "{told}");
     assert!(addresses().contains(&other.to_owned()), "left alone");
+    let (code, rows, told) = sapo_sync(&world, &format!("{line} --repair --from otter.example")).await;
+    assert_eq!((code, &rows[0]["unmatched"]), (0, &json!(["otter.example"])), "{told}");
+    assert!(told.contains("--from otter.example: ") && told.contains("again with --from other.example"), "{told}");
+    assert!(addresses().contains(&other.to_owned()) && !told.contains("hush"), "{told}");
     let (code, _, told) = sapo_sync(&world, &format!("{line} --repair --from other.example")).await;
     assert_eq!(code, 0, "{told}");
-    assert!(!addresses().contains(&other.to_owned()), "moved");
+    assert!(!addresses().contains(&other.to_owned()) && !told.contains("no webhook is there"), "moved: {told}");
+    let (code, _, told) = sapo_sync(&world, &format!("{line} --repair --from other.example")).await;
+    assert!(code == 0 && told.contains("no webhook is there") && told.contains("leave --from out"), "{told}");
     let (code, rows, told) = sapo_sync(&world, &format!("{line} --check")).await;
     assert!(code == 0 && rows.iter().all(|row| row["missing"] == json!([])), "{told}");
     world.finish(&[]).await;

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use sapo_sync::domain::connection::State;
 use sapo_sync::domain::event::System;
 use sapo_sync::store::Store;
 use sapo_sync::store::jobs::{JobRow, Lane};
@@ -10,6 +11,11 @@ use crate::contract_store::{Place, Server, StateFile, account, contract, shop};
 
 /// A job that began a second after the one before, and ended so; its id and when it ended.
 async fn ended(store: &Store, kind: &str, connection: &str, state: &str) -> (String, i64) {
+    ended_with(store, kind, connection, state, "{}").await
+}
+
+/// The same of one that found something.
+async fn ended_with(store: &Store, kind: &str, connection: &str, state: &str, found: &str) -> (String, i64) {
     store.clock().advance(Duration::from_secs(1));
     let job = store.add_job(kind, connection, "{}").await.unwrap();
     assert_eq!(store.take_job("me", Duration::from_mins(1), Lane::Walks).await.unwrap().unwrap().id, job.id);
@@ -23,7 +29,7 @@ async fn ended(store: &Store, kind: &str, connection: &str, state: &str) -> (Str
     store.add_job_rows(&job.id, 1, &(1..=7).map(row).collect::<Vec<_>>()).await.unwrap();
     store.clock().advance(Duration::from_secs(1));
     let mut tx = store.begin().await.unwrap();
-    assert!(store.finish_job(&mut tx, &job.id, "me", state, "{}", None).await.unwrap());
+    assert!(store.finish_job(&mut tx, &job.id, "me", state, found, None).await.unwrap());
     tx.commit().await.unwrap();
     let at = store.job(&job.id).await.unwrap().unwrap().finished_at.unwrap();
     (job.id, at)
@@ -45,6 +51,30 @@ async fn a_job_that_failed_or_was_stopped_has_ended_like_one_that_was_done(place
     ended(&store, "reconcile", "b", "done").await;
     store.add_job("reconcile", "a", "{}").await.unwrap();
     assert_eq!(last().await, before, "one that waits has not ended");
+    store.close().await;
+}
+
+async fn what_the_last_ones_found_is_told_of_every_active_connection(place: &dyn Place) {
+    let store = place.open().await;
+    let mut tx = store.begin().await.unwrap();
+    store.put_store(&mut tx, &shop()).await.unwrap();
+    for (name, site) in [("a", "501"), ("b", "502"), ("c", "503")] {
+        store.put_connection(&mut tx, &account(System::Abaha, name, site, "cuahangmau")).await.unwrap();
+    }
+    store.set_connection_state(&mut tx, "c", State::Paused, None).await.unwrap();
+    tx.commit().await.unwrap();
+    for (kind, connection, state, found) in [
+        ("reconcile", "a", "done", "first"),
+        ("reconcile", "a", "done", "last"),
+        ("reconcile", "a", "failed", "not done"),
+        ("import", "a", "done", "another kind"),
+        ("reconcile", "b", "failed", "not done"),
+        ("reconcile", "c", "done", "paused"),
+    ] {
+        ended_with(&store, kind, connection, state, found).await;
+    }
+    let told = store.last_found("reconcile").await.unwrap();
+    assert_eq!(told, [("a".to_owned(), Some("last".to_owned())), ("b".to_owned(), None)]);
     store.close().await;
 }
 
@@ -131,6 +161,7 @@ async fn whoever_holds_a_job_hears_of_a_wish_to_stop_it_and_of_its_loss(place: &
 
 contract!([
     a_job_that_failed_or_was_stopped_has_ended_like_one_that_was_done,
+    what_the_last_ones_found_is_told_of_every_active_connection,
     old_jobs_go_with_their_rows_but_the_next_one_finds_where_to_begin,
     jobs_of_webs_have_a_lane_of_their_own_and_each_connection_one_job_at_a_time,
     whoever_holds_a_job_hears_of_a_wish_to_stop_it_and_of_its_loss,

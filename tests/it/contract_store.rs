@@ -9,6 +9,7 @@ use sapo_sync::domain::connection::{Connection, Settings, State};
 use sapo_sync::domain::event::{Event, Kind, ObjectKey, Shape, System};
 use sapo_sync::domain::outcome::{Cause, Verdict};
 use sapo_sync::store::connections::{ConnectionAccount, StoreAccount};
+use sapo_sync::store::counts::Lying;
 use sapo_sync::store::dead_letters::{DeadFilter, Verdict as Why};
 use sapo_sync::store::intents::{IntentKey, IntentKind, Taken};
 use sapo_sync::store::ledger::{EventFilter, Settlement, Step};
@@ -448,7 +449,9 @@ async fn a_link_holds_one_object_a_side_and_forgets_nothing_it_knew(place: &dyn 
     store.set_link_error(&next, Some(("no_price", "why"))).await.unwrap();
     let filter = LinkFilter { code: Some("no_price".into()), limit: 5, ..LinkFilter::default() };
     assert_eq!(store.list_links(&filter).await.unwrap().len(), 1);
-    assert_eq!(store.link_counts().await.unwrap().len(), 2);
+    let lying = store.lying("c").await.unwrap();
+    assert_eq!((lying.linked, lying.link_errors, lying.parked, lying.dead), (1, 1, 0, 0));
+    assert_eq!(store.lying("other").await.unwrap(), Lying::default());
     store.close().await;
 }
 

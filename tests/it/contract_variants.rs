@@ -4,7 +4,9 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use rust_decimal::Decimal;
 use sapo_sync::domain::linking::{Side, VariantState};
+use sapo_sync::domain::web::WebVariant;
 use sapo_sync::store::links::{Link, LinkKind};
 use sapo_sync::store::variants::{ProductRows, Variant, VariantFilter, VariantRow};
 use sapo_sync::store::{Store, StoreError};
@@ -212,6 +214,49 @@ async fn what_is_gone_breaks_its_link_and_coming_back_mends_it(place: &dyn Place
     store.close().await;
 }
 
+/// What a web says of a variant: its stock everywhere, and what is known of single locations.
+fn web_facts(quantity: i64, levels: &[(u64, i64)]) -> String {
+    let levels = levels.iter().map(|(location, level)| (*location, Decimal::from(*level))).collect();
+    let variant = WebVariant { id: "91".into(), quantity: Some(quantity.into()), levels, ..WebVariant::default() };
+    serde_json::to_string(&variant).unwrap()
+}
+
+/// A product of a web as it is told.
+fn told(version: i64, quantity: i64, levels: &[(u64, i64)]) -> ProductRows {
+    let mut told = product("9", version, &[("91", "AO")]);
+    told.rows[0].facts = web_facts(quantity, levels);
+    told
+}
+
+async fn the_stock_at_a_location_outlives_what_a_web_tells_of_its_product(place: &dyn Place) {
+    let store = place.open().await;
+    let known = async || row(&store, Side::Channel, "91").await.facts;
+    let set = async |before: &str, now: &str| store.set_web_facts("c", "91", before, now).await.unwrap();
+    record(&store, Side::Sapo, product("1", 1, &[("11", "AO")])).await;
+    record(&store, Side::Channel, told(1, 7, &[(7, 6)])).await;
+    record(&store, Side::Channel, told(2, 3, &[])).await;
+    assert_eq!(known().await, web_facts(3, &[(7, 6)]), "no product states it");
+    record(&store, Side::Channel, told(3, 3, &[(7, 2)])).await;
+    assert_eq!(known().await, web_facts(3, &[(7, 2)]), "a walk has read it");
+    // Set at the web, which tells of its product before that is recorded.
+    let before = known().await;
+    record(&store, Side::Channel, told(4, 9, &[])).await;
+    set(&before, &web_facts(3, &[(7, 5)])).await;
+    assert_eq!(known().await, web_facts(9, &[(7, 5)]), "what was set is known, and so is what was told");
+    set(&before, &web_facts(3, &[(7, 1)])).await;
+    assert_eq!(known().await, web_facts(9, &[(7, 5)]), "that very stock was told anew meanwhile");
+    set(&known().await, &web_facts(8, &[(7, 4)])).await;
+    assert_eq!(known().await, web_facts(8, &[(7, 4)]));
+    // What was gone and is back is not what it was.
+    let mut tx = store.begin().await.unwrap();
+    store.product_gone(&mut tx, "c", Side::Channel, "9").await.unwrap();
+    tx.commit().await.unwrap();
+    record(&store, Side::Channel, told(5, 4, &[])).await;
+    assert_eq!(known().await, web_facts(4, &[]));
+    assert_eq!(state(&store, Side::Channel, "91").await, "linked -");
+    store.close().await;
+}
+
 async fn lists_come_by_sku_page_by_page_and_find_by_key(place: &dyn Place) {
     let store = place.open().await;
     let many: Vec<(String, String)> = (0..20).map(|n| (format!("{}", 30 - n), format!("S{}", n % 7))).collect();
@@ -245,8 +290,16 @@ async fn lists_come_by_sku_page_by_page_and_find_by_key(place: &dyn Place) {
     };
     let search = |text: &str| VariantFilter { search: Some(text.into()), ..all.clone() };
     assert_eq!(found(search("30")).await, ["sapo 30", "channel 30"]);
-    assert_eq!(found(search(" S1 ")).await, ["channel 30", "sapo 15", "sapo 22", "sapo 29"]);
-    assert_eq!(found(search("9")).await, ["channel 30", "channel 31", "channel 32", "channel 33"]);
+    assert_eq!(found(search(" S1 ")).await, ["channel 30", "sapo 15", "sapo 22", "sapo 29", "channel 32"]);
+    let with_nine = ["channel 30", "sapo 29", "sapo 19", "channel 31", "channel 32", "channel 33"];
+    assert_eq!(found(search("9")).await, with_nine, "the variants of product 9, and those with a 9 in their names");
+    assert_eq!(found(search("Name Of 31 ")).await, ["channel 31"]);
+    assert_eq!(found(search("only")).await, ["channel 31"]);
+    assert_eq!(found(search("here")).await, Vec::<String>::new(), "a SKU is not found by its end");
+    let mut some = VariantFilter { limit: 2, ..search("s1") };
+    let first = store.list_variants(&some).await.unwrap();
+    some.after = first.last().map(Variant::mark);
+    assert_eq!((first.len(), found(some).await), (2, vec!["sapo 22".to_owned(), "sapo 29".to_owned()]));
     assert_eq!(found(VariantFilter { side: Some(Side::Sapo), ..search("30") }).await, ["sapo 30"]);
     assert_eq!(found(VariantFilter { code: Some("only_on_web".into()), ..all.clone() }).await.len(), 3);
     assert_eq!(found(VariantFilter { sku: Some("s1".into()), ..all.clone() }).await, ["channel 32"]);
@@ -302,6 +355,7 @@ contract!([
     a_page_holds_thousands_of_rows_and_the_later_of_two_counts,
     rows_follow_their_link_and_a_link_that_was_cut_is_not_put_back,
     what_is_gone_breaks_its_link_and_coming_back_mends_it,
+    the_stock_at_a_location_outlives_what_a_web_tells_of_its_product,
     lists_come_by_sku_page_by_page_and_find_by_key,
     a_complete_walk_tells_what_it_has_not_met,
     odd_texts_are_kept_and_found,

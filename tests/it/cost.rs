@@ -3,6 +3,7 @@
 use rust_decimal::Decimal;
 use sapo_sync::sandbox::{Api, ApiEffect, ApiFault, Omni, SandboxConfig, WebhookEffect, WebhookFault};
 use serde_json::json;
+use sqlx::Connection as _;
 
 use crate::harness::{CONNECTION, Setup, World, dong};
 use crate::products::{moved, state};
@@ -158,6 +159,7 @@ async fn what_changes_while_a_call_is_under_way_costs_one_more() {
         omni.set_price(variant, dong(11_000 + step)).unwrap();
     }
     world.sandbox.webhooks_settled().await;
+    all_taken(&world).await;
     world.sandbox.faults().release("first");
     world.quiet().await;
     assert_eq!(world.on_abaha("HELD")["price"], 11_050);
@@ -206,6 +208,24 @@ async fn a_thousand_changes_to_a_hundred_products_cost_at_most_eleven_calls_for_
     assert!((100..=110).contains(&calls), "{calls} calls for 100 changed products");
     assert!(world.sandbox.abaha().products().iter().all(|product| product["quantity"] == 110));
     world.finish(&[]).await;
+}
+
+/// Waits until the program has taken from its queue all that is in it.
+async fn all_taken(world: &World) {
+    if world.config.is_scaled() {
+        // Told once all that is on its way has arrived.
+        world.depth().await;
+        return;
+    }
+    let file = world.config.data_dir.join("queue.db");
+    let left = async || {
+        let mut connection = sqlx::SqliteConnection::connect(&format!("sqlite://{}", file.display())).await.unwrap();
+        let left: (i64,) =
+            sqlx::query_as("select count(*) from queue where taken = 0").fetch_one(&mut connection).await.unwrap();
+        connection.close().await.unwrap();
+        left.0
+    };
+    world.eventually("all is taken", async || left().await == 0).await;
 }
 
 /// Uses up the site's limit for as long as the test likes.

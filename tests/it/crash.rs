@@ -23,8 +23,15 @@ use tempfile::TempDir;
 use tokio_util::sync::CancellationToken;
 
 use crate::backend::{Backend, environment, open_broker};
+use crate::cluster::free_port;
 use crate::harness::{CONNECTION, PATIENCE, Setup, config_of, connections_of, dong};
 use crate::web_world::{connections, web_alias, web_site, web_variant};
+use crate::wire;
+
+/// So often in a row nothing must be seen to happen on servers: between them and the program an event shows nowhere.
+const LOOKS: u32 = 4;
+/// Connections to the state database that the program may have: several are at work at once, on one server.
+const CONNECTIONS: u32 = 6;
 
 /// A program in a process of its own, which can be killed.
 struct Killable {
@@ -35,6 +42,7 @@ struct Killable {
     port: u16,
     child: Option<Child>,
     store: Store,
+    client: reqwest::Client,
     /// RabbitMQ beside the program, where it works on that.
     broker: Option<Arc<dyn Broker>>,
 }
@@ -45,7 +53,7 @@ impl Killable {
             web_sites: story.webs(),
             bucket: BucketConfig { size: 2_000, leak_per_second: 1_000.0, header: true },
             abaha_bucket: None,
-            retry: vec![Duration::from_millis(100); 100],
+            retry: vec![Duration::from_millis(100); 1_000],
             abaha_retry: vec![Duration::from_millis(400); 2],
             ..SandboxConfig::default()
         })
@@ -54,6 +62,7 @@ impl Killable {
         let dir = tempfile::tempdir().unwrap();
         let backend = Backend::chosen().await;
         let mut config = config_of(&Setup::default(), dir.path().to_owned());
+        config.database_connections = CONNECTIONS;
         backend.set(&mut config);
         migrate(&config, &CancellationToken::new()).await.unwrap();
         let store = open_store(&config).await.unwrap();
@@ -61,9 +70,11 @@ impl Killable {
         let http = sapo_sync::app::sender(&config, store.clock()).unwrap();
         apply(&store, &http, &parsed, false, false, "test").await.unwrap();
         let broker = if config.is_scaled() { Some(open_broker(&config).await) } else { None };
-        let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        // Nobody else gets it while the program is dead.
+        let port = free_port();
         sandbox.send_webhooks_to(&format!("http://127.0.0.1:{port}"));
-        Self { sandbox, _dir: dir, _backend: backend, config, port, child: None, store, broker }
+        let client = wire::client();
+        Self { sandbox, _dir: dir, _backend: backend, config, port, child: None, store, client, broker }
     }
 
     /// Starts the program; `crash_at` names the step at which it kills itself.
@@ -75,6 +86,7 @@ impl Killable {
             .arg("up")
             .env("SAPO_SYNC__LISTEN", format!("127.0.0.1:{}", self.port))
             .envs(environment(&self.config))
+            .env("SAPO_SYNC__DATABASE__CONNECTIONS", CONNECTIONS.to_string())
             .env("SAPO_SYNC__OUTGOING__ALLOW_CUSTOM_HOSTS", "true")
             .env("SAPO_SYNC__OUTGOING__SAPO_LIMIT", "2000+1000/s")
             .env("SAPO_SYNC__OUTGOING__ABAHA_LIMIT", "2000+1000/s")
@@ -90,14 +102,20 @@ impl Killable {
         }
         self.child = Some(command.spawn().unwrap());
         let deadline = Instant::now() + PATIENCE;
-        while tokio::net::TcpStream::connect(("127.0.0.1", self.port)).await.is_err() {
-            assert!(Instant::now() < deadline, "the program listens in time");
-            // It may be killed before it listens: then the senders will find it after the next start.
+        // Not before it takes webhooks: Abaha tells three times within a second, and never again.
+        while !self.is_ready().await {
+            assert!(Instant::now() < deadline, "the program is ready in time");
+            // It may be killed before it is: then the senders will find it after the next start.
             if self.has_died() {
                 return;
             }
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
+    }
+
+    async fn is_ready(&self) -> bool {
+        let asked = self.client.get(format!("http://127.0.0.1:{}/readyz", self.port)).send().await;
+        asked.is_ok_and(|answer| answer.status().is_success())
     }
 
     fn has_died(&mut self) -> bool {
@@ -118,7 +136,7 @@ impl Killable {
             if self.has_died() {
                 return true;
             }
-            if self.sandbox.webhooks_waiting() == 0 && self.nothing_to_do().await && self.nothing_to_do().await {
+            if self.stays_quiet().await {
                 return false;
             }
             if Instant::now() > deadline {
@@ -129,8 +147,22 @@ impl Killable {
         }
     }
 
+    async fn stays_quiet(&self) -> bool {
+        let looks = if self.broker.is_some() { LOOKS } else { 2 };
+        for look in 0..looks {
+            if look > 0 && self.broker.is_some() {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+            if !self.nothing_to_do().await {
+                return false;
+            }
+        }
+        true
+    }
+
     async fn nothing_to_do(&self) -> bool {
-        self.queue().await == (0, 0)
+        self.sandbox.webhooks_waiting() == 0
+            && self.queue().await == (0, 0)
             && self.store.list_parked(None, None, None, 100).await.unwrap().is_empty()
             && self.queue().await == (0, 0)
             && self.sandbox.webhooks_waiting() == 0
@@ -155,7 +187,8 @@ impl Killable {
 
     /// The deliveries that the program holds, as it tells.
     async fn held(&self) -> Option<i64> {
-        let page = reqwest::get(format!("http://127.0.0.1:{}/metrics", self.port)).await.ok()?.text().await.ok()?;
+        let url = format!("http://127.0.0.1:{}/metrics", self.port);
+        let page = self.client.get(url).send().await.ok()?.text().await.ok()?;
         let line = page.lines().find(|line| line.starts_with("sapo_sync_deliveries_held "))?;
         line.rsplit(' ').next()?.parse().ok()
     }
@@ -239,7 +272,7 @@ enum Story {
 
 impl Story {
     fn webs(self) -> Vec<WebSite> {
-        let patient = WebSite { webhook_retry: vec![Duration::from_millis(100); 100], ..web_site(1) };
+        let patient = WebSite { webhook_retry: vec![Duration::from_millis(100); 1_000], ..web_site(1) };
         if matches!(self, Self::Web) { vec![patient] } else { Vec::new() }
     }
 

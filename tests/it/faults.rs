@@ -1,6 +1,7 @@
-//! Everything is killed under load, in turn and at random, and started again; RabbitMQ sets off an alarm; the network is
-//! cut and stalled. Two phases: the load goes on and every webhook that was answered 200 is noted; then each is verified:
-//! exactly one order for each order, equal stock and states, nothing left anywhere, every process ready again by itself.
+//! Everything is killed under load, in turn and at random, two at once too, and started again; RabbitMQ sets off an
+//! alarm; the network is cut and stalled. Two phases: the load goes on and the id by which a webhook was answered 200 is
+//! noted; then each is verified: every one of these events has its end, exactly one order for each order, equal stock
+//! and states, nothing left anywhere, every process ready again by itself.
 //! An event that happened to be at work at three kills is a dead letter `poison` by then: it is replayed first.
 //! Reconcile is off. Servers and processes are a test's own.
 
@@ -46,6 +47,12 @@ enum Victim {
     Postgres,
     /// One of these.
     Process(&'static [&'static str]),
+}
+
+impl Victim {
+    fn is_process(self) -> bool {
+        matches!(self, Self::Process(_))
+    }
 }
 
 /// Servers and processes of a run, and the load on them.
@@ -101,29 +108,63 @@ impl Run {
         Self { what, cluster, rabbit, postgres, _balancer: balancer, to_postgres, to_rabbit, loads, stop, kills: 0 }
     }
 
-    /// `kill -9`, a while without, and started again.
-    async fn kill(&mut self, victim: Victim, dice: &mut StdRng) {
+    /// `kill -9`, a while without, and started again; `meanwhile` goes and comes while it is away.
+    async fn kill(&mut self, victim: Victim, meanwhile: Option<Victim>, dice: &mut StdRng) {
+        let victim = self.down(victim, dice);
+        a_while(dice).await;
+        if let Some(other) = meanwhile {
+            let other = self.down(other, dice);
+            a_while(dice).await;
+            self.up(other).await;
+            a_while(dice).await;
+        }
+        self.up(victim).await;
+    }
+
+    /// `kill -9`; tells what it came to.
+    fn down(&mut self, victim: Victim, dice: &mut StdRng) -> Victim {
         self.kills += 1;
-        let away = Duration::from_millis(dice.random_range(0..800));
         match victim {
-            Victim::Rabbit => {
-                self.rabbit.kill();
-                tokio::time::sleep(away).await;
-                self.rabbit.restart().await;
-            }
-            Victim::Postgres => {
-                self.postgres.kill();
-                tokio::time::sleep(away).await;
-                self.postgres.restart().await;
-            }
+            Victim::Rabbit => self.rabbit.kill(),
+            Victim::Postgres => self.postgres.kill(),
             Victim::Process(names) => {
-                let name = names[dice.random_range(0..names.len())];
-                assert!(self.cluster.is_running(name), "{name} has ended by itself");
-                self.cluster.kill(name);
-                tokio::time::sleep(away).await;
-                self.cluster.restart(name);
+                let n = dice.random_range(0..names.len());
+                assert!(self.cluster.is_running(names[n]), "{} has ended by itself", names[n]);
+                self.cluster.kill(names[n]);
+                return Victim::Process(&names[n..=n]);
             }
         }
+        victim
+    }
+
+    /// Starts again what went down.
+    async fn up(&mut self, victim: Victim) {
+        match victim {
+            Victim::Rabbit => self.rabbit.restart().await,
+            Victim::Postgres => self.postgres.restart().await,
+            Victim::Process(names) => names.iter().for_each(|name| self.cluster.restart(name)),
+        }
+    }
+
+    /// Waits until the receivers know that RabbitMQ is away.
+    async fn knows_no_rabbitmq(&self) {
+        for name in RECEIVERS {
+            until("it knows that RabbitMQ is away", async || {
+                self.cluster.metric(name, "sapo_sync_broker_up").await == Some(0.0)
+            })
+            .await;
+        }
+    }
+
+    /// Events on the disks of the receivers, which all take webhooks.
+    async fn spooled(&mut self) -> f64 {
+        // Asked whether it is ready, each looks how many there are.
+        self.cluster.ready(RECEIVERS).await;
+        let mut all = 0.0;
+        for name in RECEIVERS {
+            all += self.cluster.metric(name, "sapo_sync_spool_events").await.expect("it answers");
+        }
+        all
     }
 
     /// Waits until so many webhooks more were taken.
@@ -162,8 +203,10 @@ impl Run {
             let own: Vec<_> = events.iter().filter(|row| row.store == shop.config().alias).cloned().collect();
             let found = load.verify(&own);
             for row in own.iter().filter(|row| found.suspects.contains(&row.object_id)) {
-                let LedgerRow { object_id, settled_at, topic, version, outcome, code, story, .. } = row;
-                eprintln!("{settled_at} {topic} {object_id}, version {version:?}: {outcome} {code}, {story}");
+                let LedgerRow { event_id, object_id, settled_at, topic, version, outcome, code, story, .. } = row;
+                eprintln!(
+                    "{settled_at} {topic} {object_id}, version {version:?}, {event_id}: {outcome} {code}, {story}"
+                );
             }
             verdict.add(found);
         }
@@ -195,6 +238,11 @@ fn all_sent(shops: &[Sandbox]) -> Vec<Vec<Sent>> {
     shops.iter().map(Sandbox::webhooks_sent).collect()
 }
 
+/// A pause at random, so that things happen at every moment of what else goes on.
+async fn a_while(dice: &mut StdRng) {
+    tokio::time::sleep(Duration::from_millis(dice.random_range(0..800))).await;
+}
+
 async fn in_turn(what: &'static str, victims: &[Victim]) {
     let seed = rand::random();
     let mut dice = StdRng::seed_from_u64(seed);
@@ -202,7 +250,7 @@ async fn in_turn(what: &'static str, victims: &[Victim]) {
     for _ in 0..IN_TURN {
         for victim in victims {
             run.goes_on(10).await;
-            run.kill(*victim, &mut dice).await;
+            run.kill(*victim, None, &mut dice).await;
         }
     }
     run.goes_on(10).await;
@@ -237,8 +285,12 @@ async fn nothing_is_lost_or_doubled_in_fifty_kills_at_random() {
         KILLS.iter().flat_map(|(victim, times)| std::iter::repeat_n(*victim, *times)).collect();
     victims.shuffle(&mut dice);
     let mut run = Run::begin("everything killed at random", seed).await;
-    for victim in victims {
-        run.kill(victim, &mut dice).await;
+    let mut victims = victims.into_iter().peekable();
+    while let Some(victim) = victims.next() {
+        // Now and then a process dies while a server is away, and is started again before that is back.
+        let may_two = !victim.is_process() && dice.random_bool(0.7);
+        let meanwhile = victims.next_if(|next| may_two && next.is_process());
+        run.kill(victim, meanwhile, &mut dice).await;
         // Often the next one dies before all have got over it.
         if dice.random_bool(0.5) {
             run.cluster.all_ready().await;
@@ -261,14 +313,37 @@ async fn webhooks_are_answered_200_while_rabbitmq_takes_nothing_because_of_an_al
             let sent = shop.webhooks_sent().split_off(before.len());
             assert!(sent.iter().all(Sent::taken), "each at its first send: {sent:#?}");
         }
-        let mut spooled = 0.0;
-        for name in RECEIVERS {
-            spooled += run.cluster.metric(name, "sapo_sync_spool_events").await.unwrap_or_default();
-        }
-        assert!(spooled > 0.0, "they are on the receivers' own disks");
+        assert!(run.spooled().await > 0.0, "they are on the receivers' own disks");
         run.rabbit.alarm(false).await;
         run.cluster.all_ready().await;
     }
+    run.verify().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs PostgreSQL and RabbitMQ; deploy/test.sh runs it"]
+async fn receivers_killed_while_rabbitmq_is_away_keep_what_they_took_and_take_webhooks_again_without_it() {
+    let seed = rand::random();
+    let mut dice = StdRng::seed_from_u64(seed);
+    let mut run = Run::begin("receivers killed while RabbitMQ is away", seed).await;
+    run.goes_on(10).await;
+    let rabbit = run.down(Victim::Rabbit, &mut dice);
+    run.knows_no_rabbitmq().await;
+    run.goes_on(20).await;
+    let kept = run.spooled().await;
+    assert!(kept > 0.0, "they are on the receivers' own disks");
+    for name in RECEIVERS {
+        run.cluster.kill(name);
+        run.kills += 1;
+    }
+    for name in RECEIVERS {
+        run.cluster.restart(name);
+    }
+    run.goes_on(20).await;
+    run.knows_no_rabbitmq().await;
+    let now = run.spooled().await;
+    assert!(now >= kept + 10.0, "{kept} were on their disks, and of these and what came since there are {now}");
+    run.up(rabbit).await;
     run.verify().await;
 }
 

@@ -3,6 +3,8 @@
 //! instead of EFBIG; SQLite rolls back either way, and so does what stands on it.
 #![cfg(target_os = "linux")]
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use sapo_sync::broker::embedded::Embedded;
 use sapo_sync::broker::{Broker, BrokerError, Share};
@@ -84,7 +86,10 @@ async fn webhooks_on_a_full_disk_are_answered_503_and_all_is_settled_once_there_
         .await;
         return;
     };
-    let world = World::on_files(Setup::default()).await;
+    // The senders go on until there is room, however long this takes.
+    let mut setup = Setup::default();
+    setup.sandbox.retry = vec![Duration::from_millis(50); 10_000];
+    let world = World::on_files(setup).await;
     let product = world
         .sandbox
         .omni()

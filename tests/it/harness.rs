@@ -20,6 +20,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 use crate::backend::Backend;
+use crate::cluster::free_port;
 use crate::web_world;
 
 /// The name of the one connection.
@@ -27,8 +28,9 @@ pub const CONNECTION: &str = "mau-abaha";
 /// The branches, staff, source and payment method of the sandbox's shop.
 pub const BRANCH: u64 = 58_001;
 
-/// How long a test waits for something before it gives up; nothing asserts a time.
-pub const PATIENCE: Duration = Duration::from_mins(2);
+/// How long a test waits for something before it gives up; nothing asserts a time. On a machine that is shared much takes
+/// long, and only a test that fails waits so long.
+pub const PATIENCE: Duration = Duration::from_mins(5);
 
 /// How a world is set up.
 pub struct Setup {
@@ -59,6 +61,8 @@ impl Default for Setup {
                 abaha_bucket: None,
                 retry: vec![Duration::from_millis(50); 19],
                 abaha_retry: vec![Duration::from_millis(50); 2],
+                // A webhook that is given up is sent again, and what was taken by then comes twice.
+                webhook_timeout: Duration::from_mins(1),
                 ..SandboxConfig::default()
             },
             switches: (true, true, true),
@@ -66,7 +70,8 @@ impl Default for Setup {
             schedule: [20, 50, 100, 200, 400, 800].map(Duration::from_millis).to_vec(),
             settle_after: Duration::from_millis(200),
             recheck: Duration::from_mins(10),
-            call_timeout: Duration::from_secs(10),
+            // The longest that the settings allow: an answer that a test holds is not to be given up meanwhile.
+            call_timeout: Duration::from_secs(20),
             sapo_limit: (2_000, 1_000.0),
             abaha_limit: (2_000, 1_000.0),
             web_limit: (2_000, 1_000.0),
@@ -105,6 +110,8 @@ impl World {
         let sandbox = Sandbox::start(setup.sandbox.clone()).await.unwrap();
         let dir = tempfile::tempdir().unwrap();
         let mut config = config_of(&setup, dir.path().to_owned());
+        // One that is still free when it is started again after a stop.
+        config.listen.set_port(free_port());
         backend.set(&mut config);
         let mut world = Self { sandbox, dir, config, backend, running: None, checked: false };
         world.start().await;

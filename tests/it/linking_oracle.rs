@@ -31,6 +31,19 @@ struct Oracle {
 /// State and code of each variant, and its link's other side.
 type Picture = BTreeMap<Id, (String, Option<String>)>;
 
+/// State and code of a variant whose SKU a side has more than once.
+const AMBIGUOUS: &str = "error ambiguous";
+
+/// So many candidates of a side are named; where it has more, those are counted.
+const MOST: usize = 20;
+
+/// What the program says of both catalogues.
+struct Found {
+    picture: Picture,
+    /// Why each variant is not linked or in error, for people.
+    reasons: BTreeMap<Id, String>,
+}
+
 impl Oracle {
     /// Tells how many links stand again by it.
     fn told(&mut self, side: Where, product: &Product) -> usize {
@@ -131,7 +144,7 @@ impl Oracle {
             } else if self.cut.contains(id) {
                 "unlinked cut_by_hand"
             } else if here.len() > 1 || across.len() > 1 {
-                "error ambiguous"
+                AMBIGUOUS
             } else if across.iter().any(|other| self.stands(other)) {
                 "error linked_elsewhere"
             } else if !across.is_empty() {
@@ -150,6 +163,18 @@ impl Oracle {
             picture.insert(id.clone(), (broken(other.0).to_owned(), Some(other.1.clone())));
         }
         picture
+    }
+
+    /// "An error that shows every candidate": for each variant in that error, what has its SKU on either side.
+    fn candidates(&self) -> BTreeMap<Id, BTreeSet<Id>> {
+        let by_sku = self.by_sku();
+        let ambiguous = self.picture().into_iter().filter(|(_, (word, _))| word == AMBIGUOUS);
+        ambiguous
+            .map(|(id, _)| {
+                let all = by_sku[self.there[&id].as_str()].iter().copied().cloned().collect();
+                (id, all)
+            })
+            .collect()
     }
 }
 
@@ -173,7 +198,7 @@ fn rows(told: &Product, version: i64) -> ProductRows {
 }
 
 /// What the program says.
-async fn picture(store: &Store) -> Picture {
+async fn found(store: &Store) -> Found {
     let mut others: BTreeMap<Id, String> = BTreeMap::new();
     for link in store.links_page("c", LinkKind::Product, "", 100_000).await.unwrap() {
         others.insert((Where::Pos, link.sapo_id.clone()), link.channel_id.clone());
@@ -181,26 +206,61 @@ async fn picture(store: &Store) -> Picture {
         assert_eq!(twice, None, "one web variant has two links");
     }
     let filter = VariantFilter { connection: "c".into(), limit: 100_000, ..VariantFilter::default() };
-    let rows = store.list_variants(&filter).await.unwrap();
-    let of = |row: sapo_sync::store::variants::Variant| {
+    let mut found = Found { picture: Picture::new(), reasons: BTreeMap::new() };
+    for row in store.list_variants(&filter).await.unwrap() {
         let place = if row.side == "sapo" { Where::Pos } else { Where::Web };
         let id = (place, row.variant_id);
         assert_eq!(row.reason.is_some(), row.code.is_some(), "{id:?}");
         let word = format!("{} {}", row.state, row.code.as_deref().unwrap_or("-"));
+        found.reasons.extend(row.reason.map(|reason| (id.clone(), reason)));
         let other = others.get(&id).cloned();
-        (id, (word, other))
-    };
-    rows.into_iter().map(of).collect()
+        found.picture.insert(id, (word, other));
+    }
+    found
 }
 
-fn compare(wanted: &Picture, found: &Picture, when: &str) {
+/// The variants that a reason names, each as `Sapo variant 11 of product 1`.
+fn named_in(reason: &str) -> BTreeSet<Id> {
+    let mut named = BTreeSet::new();
+    for (place, word) in [(Where::Pos, "Sapo variant "), (Where::Web, "web variant ")] {
+        for said in reason.split(word).skip(1) {
+            // What a candidate is linked to is told without its product.
+            let id = said.split_once(" of product ").map(|(id, _)| id);
+            named.extend(id.filter(|id| id.chars().all(|c| c.is_ascii_digit())).map(|id| (place, id.to_owned())));
+        }
+    }
+    named
+}
+
+/// Whether a reason names these candidates and no others; of a side with very many some, with the number of the others
+/// and the command that shows all.
+fn names(reason: &str, candidates: &BTreeSet<Id>) -> bool {
+    let named = named_in(reason);
+    [(Where::Pos, "Sapo"), (Where::Web, "the web")].into_iter().all(|(place, side)| {
+        let of = |ids: &BTreeSet<Id>| -> BTreeSet<Id> { ids.iter().filter(|id| id.0 == place).cloned().collect() };
+        let (all, named) = (of(candidates), of(&named));
+        if all.len() <= MOST {
+            return named == all && !reason.contains(&format!("more on {side}"));
+        }
+        let others = format!("and {} more on {side} (`sapo-sync links list", all.len() - MOST);
+        named.len() == MOST && named.is_subset(&all) && reason.contains(&others)
+    })
+}
+
+fn compare(oracle: &Oracle, found: &Found, when: &str) {
+    let (wanted, candidates) = (oracle.picture(), oracle.candidates());
+    let Found { picture: found, reasons } = found;
     let ids: BTreeSet<&Id> = wanted.keys().chain(found.keys()).collect();
     let differ = |id: &&&Id| wanted.get(**id) != found.get(**id);
-    let bad: Vec<String> = ids
+    let states = ids
         .iter()
         .filter(differ)
-        .map(|id| format!("{id:?}: the rules say {:?}, the program {:?}", wanted.get(id), found.get(id)))
-        .collect();
+        .map(|id| format!("{id:?}: the rules say {:?}, the program {:?}", wanted.get(id), found.get(id)));
+    let unnamed = candidates
+        .iter()
+        .filter(|(id, all)| !reasons.get(*id).is_some_and(|reason| names(reason, all)))
+        .map(|(id, all)| format!("{id:?}: the rules say that {all:?} are named, the program {:?}", reasons.get(id)));
+    let bad: Vec<String> = states.chain(unnamed).collect();
     assert!(
         bad.is_empty(),
         "{when}: {} of {} rows differ:\n{}",
@@ -244,6 +304,11 @@ async fn happens(store: &Store, oracle: &mut Oracle, change: &Change, version: i
     }
 }
 
+/// A product of which every variant has the SKU that is typed where there is none.
+fn alike(id: u64, many: u64) -> Product {
+    Product { id: id.to_string(), variants: (1..=many).map(|n| ((id + n).to_string(), "0".to_owned())).collect() }
+}
+
 async fn messy_catalogues_are_linked_as_the_rules_say(place: &dyn Place) {
     follow(place, 20_260_701, 10_000, 300).await;
 }
@@ -256,6 +321,9 @@ async fn follow(place: &dyn Place, seed: u64, size: usize, changes: usize) {
     println!("seed {seed}");
     let store = place.open().await;
     let (mut oracle, mut mess) = (Oracle::default(), Mess::new(seed, size));
+    // One SKU on more variants of each side than are named.
+    mess.of(Where::Pos).push(alike(9_000_000, 23));
+    mess.of(Where::Web).push(alike(9_100_000, 21));
     for place in [Where::Web, Where::Pos] {
         let all = mess.of(place).clone();
         for page in all.chunks(250) {
@@ -269,7 +337,8 @@ async fn follow(place: &dyn Place, seed: u64, size: usize, changes: usize) {
     let made = oracle.links_what_it_can(None);
     let summary = relink_all(&store, "c", |_| {}).await.unwrap();
     assert_eq!((summary.new_links as usize, summary.rows as usize), (made, oracle.there.len()), "seed {seed}");
-    compare(&oracle.picture(), &picture(&store).await, &format!("seed {seed}, imported"));
+    assert!(oracle.candidates().values().any(|all| all.len() > 2 * MOST), "seed {seed}: none has very many candidates");
+    compare(&oracle, &found(&store).await, &format!("seed {seed}, imported"));
     // Cut by hand, then a night of changes that nobody told of, found by the next walk.
     let (cuts, night) = mess.history();
     for change in &cuts {
@@ -293,14 +362,14 @@ async fn follow(place: &dyn Place, seed: u64, size: usize, changes: usize) {
     let made = oracle.links_what_it_can(None);
     let summary = relink_all(&store, "c", |_| {}).await.unwrap();
     assert_eq!(summary.new_links as usize, made, "seed {seed}");
-    compare(&oracle.picture(), &picture(&store).await, &format!("seed {seed}, reconciled"));
+    compare(&oracle, &found(&store).await, &format!("seed {seed}, reconciled"));
     for number in 0..changes {
         let when = format!("seed {seed}, change {number}");
         for change in mess.next() {
             happens(&store, &mut oracle, &change, 4 + number as i64, &when).await;
         }
         if number % 40 == 39 {
-            compare(&oracle.picture(), &picture(&store).await, &when);
+            compare(&oracle, &found(&store).await, &when);
         }
     }
     // And nothing of all this was left to be found by looking at everything.

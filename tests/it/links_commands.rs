@@ -1,22 +1,30 @@
 //! What owners do with links on the command line: list, link, cut, push and compare, one or all that match.
 
-use std::process::{Command, Output};
+use std::collections::BTreeSet;
+use std::process::{Command, Output, Stdio};
 use std::time::Duration;
 
 use sapo_sync::domain::connection::State;
-use sapo_sync::sandbox::PlaceWebOrder;
+use sapo_sync::sandbox::{Api, PlaceWebOrder};
 use sapo_sync::store::jobs::{JobFilter, Lane};
 use sapo_sync::sync::web::links::{self, Asked, Deed};
 use serde_json::{Value, json};
 
 use crate::backend::environment;
 use crate::harness::{Setup, World};
+use crate::web_stock::two_places;
 use crate::web_world::{web_alias, web_connection, web_variant, webs, webs_with, with_webs};
 
 /// Runs the real binary on the world's data: its exit code, its JSON lines, all that it said.
 pub async fn sapo_sync(world: &World, line: &str) -> (i32, Vec<Value>, String) {
+    sapo_sync_reading(world, line, Stdio::null()).await
+}
+
+/// [`sapo_sync`], with something on its standard input.
+pub async fn sapo_sync_reading(world: &World, line: &str, input: Stdio) -> (i32, Vec<Value>, String) {
     let mut command = Command::new(env!("CARGO_BIN_EXE_sapo-sync"));
     command
+        .stdin(input)
         .args(line.split_whitespace())
         .envs(environment(&world.config))
         .env("SAPO_SYNC__OUTGOING__ALLOW_CUSTOM_HOSTS", "true")
@@ -200,6 +208,42 @@ async fn both_sides_are_compared_as_stored_and_as_they_are_now() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn of_a_web_with_several_locations_the_chosen_ones_stock_is_compared_live_and_not_the_sum() {
+    let world = webs_with(two_places(), 1).await;
+    let web = world.sandbox.web(&web_alias(1));
+    let (first, ours) = (web.locations()[0], web.locations()[1]);
+    world.set_webs(&format!("web_location = {ours}\nstock_branches = [58001]")).await;
+    let there = world.on_web(1, "AT-S", 2_000, 3);
+    world.on_pos("AT-S", 2_000, 4);
+    world.quiet().await;
+    world.sandbox.stop_webhooks();
+    // What the web is shown to have, whether that differs, and what is noted.
+    let stock = async |live: &str| {
+        let line = format!("links compare --connection mau-web1 --sku AT-S --json {live}");
+        let (code, rows, told) = sapo_sync(&world, &line).await;
+        assert_eq!(code, 0, "{told}");
+        let fields = rows[0]["fields"].as_array().unwrap();
+        let stock = fields.iter().find(|field| field["field"] == "stock").unwrap();
+        (stock["web"].as_str().unwrap().to_owned(), stock["differs"] == true, rows[0]["notes"].to_string())
+    };
+    let none = "[]".to_owned();
+    assert_eq!(stock("--live").await, ("4".to_owned(), false, none.clone()), "the sum is 7");
+    web.set_stock_at(there, ours, 1).unwrap();
+    world.sandbox.clear_calls();
+    assert_eq!(stock("--live").await, ("1".to_owned(), true, none.clone()), "though the sum is 4 by chance");
+    assert_eq!(world.sandbox.call_count(Api::Web, "GET", "inventory_levels"), 1);
+    assert_eq!(stock("").await, ("4".to_owned(), false, none.clone()), "as it is stored");
+    web.set_stock_at(there, first, 50).unwrap();
+    assert_eq!(stock("--live").await, ("1".to_owned(), true, none), "another place's is no business of ours");
+    // A web of an older kind tells of no location: nothing is compared, and no sum is shown for it.
+    web.without_inventory_levels(true);
+    let (shown, differs, notes) = stock("--live").await;
+    assert_eq!((shown.as_str(), differs), ("–", false));
+    assert!(notes.contains("chosen location is not known"), "{notes}");
+    world.finish(&[]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn an_order_that_was_not_synchronised_is_listed_and_sent_by_hand() {
     let world = webs_with(Setup { switches: (true, true, false), ..Setup::default() }, 1).await;
     let there = world.on_web(1, "AT-S", 2_000, 7);
@@ -210,8 +254,8 @@ async fn an_order_that_was_not_synchronised_is_listed_and_sent_by_hand() {
     world.quiet().await;
     let (code, rows, told) =
         sapo_sync(&world, "links list --connection mau-web1 --kind order --state unlinked --json").await;
-    assert_eq!((code, rows.len()), (0, 1), "{told}");
-    let name = rows[0]["name"].as_str().unwrap();
+    assert_eq!((code, rows.len(), &rows[0]["type"]), (0, 2, &json!("count")), "{told}");
+    let name = rows[1]["name"].as_str().unwrap();
     assert!(world.sandbox.omni().orders().is_empty());
     let (code, _, told) = sapo_sync(&world, &format!("links link --connection mau-web1 --order {name}")).await;
     assert_eq!(code, 0, "{told}");
@@ -275,7 +319,30 @@ async fn a_list_goes_into_a_spreadsheet_whole() {
     let (code, _, told) = sapo_sync(&world, "links list --connection mau-web1").await;
     assert!(code == 0 && told.contains("Chưa liên kết (unlinked) 60") && told.contains("… more rows"), "{told}");
     let (code, _, told) = sapo_sync(&world, "links list --state unlinked").await;
-    assert!(code == 1 && told.contains("--connection"), "{told}");
+    assert!(code == 2 && told.contains("--connection"), "{told}");
+    world.finish(&[]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_candidate_of_a_sku_is_listed_by_the_command_that_its_reason_names() {
+    let world = webs(1, "").await;
+    for _ in 0..60 {
+        world.on_web(1, "TRUNG", 2_000, 7);
+    }
+    world.on_web(1, "KHAC", 2_000, 7);
+    world.quiet().await;
+    let (code, rows, told) = sapo_sync(&world, "links list --connection mau-web1 --sku TRUNG --limit 5 --json").await;
+    let variants: Vec<&Value> = rows.iter().filter(|row| row["type"] == "variant").collect();
+    let ids: BTreeSet<&str> = variants.iter().map(|row| row["variant_id"].as_str().unwrap()).collect();
+    assert_eq!((code, variants.len(), ids.len()), (0, 60, 60), "{told}");
+    assert!(!told.contains("more rows"), "{told}");
+    let reason = variants[0]["reason"].as_str().unwrap();
+    assert!(
+        reason.contains("and 40 more on the web (`sapo-sync links list --connection NAME --sku SKU` shows all)"),
+        "{reason}"
+    );
+    let (code, _, told) = sapo_sync(&world, "links list --connection mau-web1 --sku TRUNG").await;
+    assert!(code == 0 && told.matches("mã bị trùng").count() == 60, "the owner reads it in Vietnamese: {told}");
     world.finish(&[]).await;
 }
 

@@ -1,7 +1,7 @@
 //! A day in a shop: changes of stock, orders on both sides, cancellations. What must be true of both sides afterwards is
 //! known from what was done alone.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use rand::rngs::StdRng;
@@ -180,11 +180,10 @@ impl Load {
         verdict
     }
 
-    /// Every webhook that was answered 200 is recorded with an end.
+    /// Every webhook that was answered 200 was answered with the id of an event of its own, and each of these events is
+    /// recorded, of the same object, with an end: its own, or that a newer state of the object took its place.
     fn verify_webhooks(&self, events: &[LedgerRow], verdict: &mut Verdict) {
-        let mut recorded: BTreeMap<(&str, &str, &str), usize> = BTreeMap::new();
         for row in events {
-            *recorded.entry((&row.source, &row.topic, &row.object_id)).or_default() += 1;
             // A letter `poison` that a later state of its object, or its replay, has closed: that none is open is asked
             // of the letters themselves.
             if !matches!(row.outcome.as_str(), "done" | "skipped") && row.code != "poison" {
@@ -192,19 +191,37 @@ impl Load {
                 verdict.wrong.push(format!("{} {} ended as {}: {}", row.topic, row.object_id, row.outcome, row.reason));
             }
         }
-        let mut taken: BTreeMap<(&str, String, String), usize> = BTreeMap::new();
-        for sent in self.sandbox.webhooks_sent().into_iter().filter(Sent::taken) {
-            let source = if sent.api == Api::Omni { "omni" } else { "abaha" };
-            *taken.entry((source, sent.topic, sent.object_id.to_string())).or_default() += 1;
+        let recorded: BTreeMap<&str, &LedgerRow> = events.iter().map(|row| (row.event_id.as_str(), row)).collect();
+        let mut noted = BTreeSet::new();
+        let taken = self.sandbox.webhooks_sent().into_iter().filter(Sent::taken);
+        for Sent { at, api, topic, object_id, ids, .. } in taken {
             verdict.taken += 1;
-        }
-        for ((source, topic, object), count) in taken {
-            let known = recorded.get(&(source, topic.as_str(), object.as_str())).copied().unwrap_or_default();
-            if known < count {
-                verdict.lost += count - known;
-                verdict
-                    .wrong
-                    .push(format!("{topic} of {object} was answered 200 {count} times and recorded {known} times"));
+            let object = object_id.to_string();
+            let source = if api == Api::Omni { "omni" } else { "abaha" };
+            let mut wrong = Vec::new();
+            let mut lost = ids.is_empty();
+            if lost {
+                wrong.push("with no id of an event".to_owned());
+            }
+            for id in ids {
+                match recorded.get(id.as_str()) {
+                    None => {
+                        lost = true;
+                        wrong.push(format!("as event {id}, which is not recorded"));
+                    }
+                    Some(row) if (&*row.source, &row.topic, &row.object_id) != (source, &topic, &object) => {
+                        wrong.push(format!("as event {id}, which is {} {}", row.topic, row.object_id));
+                    }
+                    Some(_) => {}
+                }
+                if let Some(id) = noted.replace(id) {
+                    wrong.push(format!("as event {id}, and so was another"));
+                }
+            }
+            verdict.lost += usize::from(lost);
+            if !wrong.is_empty() {
+                verdict.suspects.push(object.clone());
+                verdict.wrong.push(format!("{topic} of {object} was answered 200 at {at} {}", wrong.join("; ")));
             }
         }
     }

@@ -376,7 +376,8 @@ async fn scopes_that_were_not_granted_are_named_and_a_web_need_not_be_connected_
     let omni = choices::shop(world.store(), http, ALIAS).await.unwrap();
     let web = choices::web(world.store(), http, "webmau2").await.unwrap();
     world.sandbox.clear_calls();
-    let rows = choices::choices(&omni, Some(&web)).await.unwrap();
+    let mut rows = choices::of_shop(&omni).await.unwrap();
+    rows.extend(choices::of_web(&web).await.unwrap());
     assert_eq!(world.sandbox.calls().len(), 6, "a call for each list: {:#?}", world.sandbox.calls());
     let of = |list: &str| rows.iter().filter(|row| row.list == list).collect::<Vec<_>>();
     assert!(of("branch").iter().any(|row| row.value == "58001" && row.note == "the default"));
@@ -389,7 +390,7 @@ async fn scopes_that_were_not_granted_are_named_and_a_web_need_not_be_connected_
     assert!(landing.begin(System::Web, "webmau2").await.url.starts_with(&world.sandbox.web_url("webmau2")));
 
     let error = choices::web(world.store(), http, "webmau3").await.unwrap_err().to_string();
-    assert!(error.contains("connect authorize --web webmau3"), "{error}");
+    assert!(error.contains("connect authorize --web webmau3") && error.contains("--file FILE"), "{error}");
     world.finish(&[]).await;
 }
 

@@ -13,6 +13,7 @@ use serde_json::{Value, json};
 use sha2::Sha256;
 
 use crate::harness::{CONNECTION, Setup, World, dong};
+use crate::wire;
 
 /// The phone of the fixtures' customer.
 pub const TEL: &str = "0912000001";
@@ -141,7 +142,7 @@ pub async fn post_omni(world: &World, topic: &str, body: &Value) {
     let body = body.to_string();
     let mut mac = Hmac::<Sha256>::new_from_slice(config.webhook_secret.as_bytes()).unwrap();
     mac.update(body.as_bytes());
-    let answer = reqwest::Client::new()
+    let answer = wire::client()
         .post(format!("{}/webhooks/omni/{}", world.url(), config.alias))
         .header("x-sapo-topic", topic)
         .header("x-sapo-hmac-sha256", STANDARD.encode(mac.finalize().into_bytes()))
@@ -157,7 +158,7 @@ pub async fn post_abaha(world: &World, body: &Value) {
     let config = world.sandbox.config();
     let (name, value) = config.abaha_header.clone().unwrap();
     let url = format!("{}/webhooks/abaha/{}", world.url(), config.site);
-    let answer = reqwest::Client::new().post(url).header(name, value).body(body.to_string()).send().await.unwrap();
+    let answer = wire::client().post(url).header(name, value).body(body.to_string()).send().await.unwrap();
     assert_eq!(answer.status(), 200);
 }
 
@@ -186,16 +187,32 @@ pub fn decimal(text: &str) -> Decimal {
     text.parse().unwrap()
 }
 
-/// A world that waits for no answer long, and looks again soon.
+/// A world that looks again soon.
+pub async fn lively(keeps_pos_id: bool) -> World {
+    World::with(looks_again_soon(keeps_pos_id)).await
+}
+
+/// One that waits for no answer long, either: for answers that never come.
 pub async fn impatient(keeps_pos_id: bool) -> World {
-    let mut setup = Setup {
-        call_timeout: Duration::from_millis(400),
-        settle_after: Duration::from_millis(500),
-        recheck: Duration::from_secs(2),
-        ..Setup::default()
-    };
+    World::with(Setup { call_timeout: NOT_LONG, ..looks_again_soon(keeps_pos_id) }).await
+}
+
+/// So long an impatient world waits for an answer. On a busy machine the usual ones take a while, too.
+pub const NOT_LONG: Duration = Duration::from_millis(1_500);
+
+fn looks_again_soon(keeps_pos_id: bool) -> Setup {
+    let mut setup =
+        Setup { settle_after: Duration::from_millis(500), recheck: Duration::from_secs(2), ..Setup::default() };
     setup.sandbox.keeps_pos_id = keeps_pos_id;
-    World::with(setup).await
+    setup
+}
+
+/// Waits until it is known of an object that a call of its event may have been carried out. Its story tells of that ever
+/// after, whatever a look-up has found meanwhile.
+pub async fn unknown_outcome(world: &World, object: impl ToString) {
+    let object = object.to_string();
+    let told = async || world.events_of(&object).await.iter().any(|row| row.story.contains("\"step\":\"unknown\""));
+    world.eventually("a call's outcome is not known", told).await;
 }
 
 /// Lets so many `POST`s to a path go wrong.

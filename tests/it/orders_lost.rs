@@ -7,8 +7,8 @@ use serde_json::json;
 
 use crate::harness::dong;
 use crate::orders::{
-    abaha, all_settled, counts, fault, impatient, link_out, linked_product, open_intents, order_in, order_out,
-    place_in, place_out, sapo, set_echo,
+    abaha, all_settled, counts, fault, impatient, link_out, linked_product, lively, open_intents, order_in, order_out,
+    place_in, place_out, sapo, set_echo, unknown_outcome,
 };
 
 /// When the webhook of our own call comes; none: it is lost.
@@ -19,7 +19,7 @@ const ECHOES: [Option<Timing>; 4] = [Some(Timing::Before), Some(Timing::During),
 fn lost_answers() -> [ApiEffect; 4] {
     [
         ApiEffect::WorkThenReset,
-        ApiEffect::WorkThenHang(Duration::from_millis(700)),
+        ApiEffect::WorkThenHang(Duration::from_secs(5)),
         ApiEffect::WorkLater(Duration::from_millis(750)),
         ApiEffect::WrongJson,
     ]
@@ -90,7 +90,7 @@ async fn an_answer_lost_after_the_work_makes_one_order_on_an_abaha_that_does_not
 
 #[tokio::test(flavor = "multi_thread")]
 async fn work_that_was_not_done_is_sent_again_after_two_look_ups() {
-    let world = impatient(true).await;
+    let world = lively(true).await;
     let line = linked_product(&world, "AT-S").await;
     let not_done =
         [ApiEffect::ResetBefore, ApiEffect::Status { code: 500, retry_after: None }, ApiEffect::HtmlError(502)];
@@ -119,7 +119,7 @@ async fn work_that_was_not_done_is_sent_again_after_two_look_ups() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_throttled_creation_is_sent_once_its_time_has_come() {
-    let world = impatient(true).await;
+    let world = lively(true).await;
     linked_product(&world, "AT-S").await;
     fault(&world, Api::Omni, "orders$", 1, ApiEffect::Status { code: 429, retry_after: Some(1) });
     let (id, code) = place_in(&world, &order_in("AT-S", 1));
@@ -170,11 +170,7 @@ async fn an_order_cancelled_while_it_is_not_known_whether_it_was_made_is_cancell
         set_echo(&world, None, Api::Omni, "orders/");
         fault(&world, Api::Omni, "orders$", 1, effect.clone());
         let (inward, code) = place_in(&world, &order_in("AT-S", 1));
-        world
-            .eventually("it is not known", || async {
-                world.parked().await.iter().any(|row| row.cause == "intent_pending")
-            })
-            .await;
+        unknown_outcome(&world, inward).await;
         world.sandbox.abaha().set_status(inward, 0, Some("Hủy")).unwrap();
         world.quiet().await;
         assert_eq!(sapo(&world, &code)["status"], "cancelled", "{effect:?}");
@@ -182,11 +178,7 @@ async fn an_order_cancelled_while_it_is_not_known_whether_it_was_made_is_cancell
         set_echo(&world, None, Api::Abaha, "order.");
         fault(&world, Api::Abaha, "order/create", 1, effect.clone());
         let outward = place_out(&world, order_out(line, 1));
-        world
-            .eventually("it is not known", || async {
-                world.parked().await.iter().any(|row| row.cause == "intent_pending")
-            })
-            .await;
+        unknown_outcome(&world, outward).await;
         world.sandbox.omni().cancel(outward).unwrap();
         world.quiet().await;
         assert_eq!(abaha(&world, outward)["status"], 0, "{effect:?}");

@@ -10,15 +10,14 @@ use sqlx::Connection as _;
 
 use crate::harness::{CONNECTION, Setup, World, dong};
 use crate::orders::{
-    FROM, abaha, abaha_body, all_settled, counts, fault, fixture_products, impatient, link_in, link_out,
-    linked_product, omni_body, open_intents, order_in, order_out, place_in, place_out, post_abaha, post_omni, sapo,
-    writes,
+    FROM, abaha, abaha_body, all_settled, counts, fault, fixture_products, link_in, link_out, linked_product, lively,
+    omni_body, open_intents, order_in, order_out, place_in, place_out, post_abaha, post_omni, sapo, writes,
 };
 
 #[tokio::test(flavor = "multi_thread")]
 async fn our_own_echo_costs_no_call_whenever_it_comes() {
     for keeps_pos_id in [true, false] {
-        let world = impatient(keeps_pos_id).await;
+        let world = lively(keeps_pos_id).await;
         let line = linked_product(&world, "AT-S").await;
         // Known on both sides, so that an order is one call and what it takes to find the customer.
         world.sandbox.omni().add_customer("Người Mẫu", Some("0912000001"));
@@ -292,7 +291,7 @@ async fn equal_times_with_other_content_are_read_and_what_is_read_is_applied() {
 async fn a_burst_of_orders_makes_each_once_on_both_sides() {
     for timing in [Timing::Before, Timing::During] {
         for keeps_pos_id in [true, false] {
-            let world = impatient(keeps_pos_id).await;
+            let world = lively(keeps_pos_id).await;
             let line = linked_product(&world, "AT-S").await;
             world.sandbox.faults().echo_timing(timing);
             let mut out = Vec::new();
@@ -318,7 +317,7 @@ async fn a_burst_of_orders_makes_each_once_on_both_sides() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn equal_orders_of_one_person_at_once_are_each_made_once() {
-    let world = impatient(false).await;
+    let world = lively(false).await;
     let line = linked_product(&world, "AT-S").await;
     world.sandbox.faults().echo_timing(Timing::Before);
     let ids: Vec<u64> = (0..6).map(|_| place_out(&world, order_out(line, 1))).collect();
@@ -337,7 +336,7 @@ async fn equal_orders_of_one_person_at_once_are_each_made_once() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_abaha_order_that_could_be_ours_waits_until_that_is_known_and_then_goes() {
-    let world = impatient(false).await;
+    let world = lively(false).await;
     let line = linked_product(&world, "AT-S").await;
     fault(&world, Api::Abaha, "order/create", 1, ApiEffect::ResetBefore);
     let out = place_out(&world, order_out(line, 1));

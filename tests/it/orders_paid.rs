@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 
 use crate::harness::{World, dong};
 use crate::orders::{counts, linked_product, order_in, place_in, reason, sapo, writes};
+use crate::wire;
 
 fn prepaid(order: &Value) -> Vec<(u64, u64)> {
     let payments = order["prepayments"].as_array().unwrap();
@@ -32,7 +33,7 @@ async fn paid_adds_the_prepayment_that_is_missing_and_only_once() {
     let part = json!({"prepayment": {"payment_method_id": 220_002, "amount": 100_000}});
     let url = format!("{}/admin/orders/{}/prepayments.json", world.sandbox.omni_url(), id(&partly_code));
     let config = world.sandbox.config();
-    let client = reqwest::Client::new().post(url).header("x-sapo-access-token", &config.access_token);
+    let client = wire::client().post(url).header("x-sapo-access-token", &config.access_token);
     assert!(client.header("x-sapo-locationid", 58_001).json(&part).send().await.unwrap().status().is_success());
     omni.pay(id(&here_code)).unwrap();
     world.quiet().await;

@@ -8,6 +8,7 @@ use sapo_sync::store::{Cipher, Engine, Store, StoreError};
 use sqlx::AssertSqlSafe;
 use tokio::net::{TcpListener, TcpStream};
 
+use crate::cluster::free_port;
 use crate::database::{self, fresh, url_of};
 
 fn cipher() -> Cipher {
@@ -37,10 +38,10 @@ fn assert_says(error: &StoreError, code: &str, transient: bool, words: &[&str]) 
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_server_that_is_not_there_is_told_with_its_address_and_not_its_password() {
-    // A port that was free a moment ago.
-    let free = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
+    // A port that nobody else gets meanwhile.
+    let free = format!("127.0.0.1:{}", free_port());
     let error = told(&format!("postgres://shop:geheim@{free}/state")).await;
-    assert_says(&error, "store_unreachable", true, &[&free.to_string(), "shop@"]);
+    assert_says(&error, "store_unreachable", true, &[&free, "shop@"]);
 }
 
 #[tokio::test(flavor = "multi_thread")]

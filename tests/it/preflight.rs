@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 use crate::harness::World;
 use crate::links_commands::sapo_sync;
 use crate::web_world::{web_alias, web_variant, webs};
+use crate::wire::client;
 
 /// A shop and a web of which nothing is known yet: A pairs, B is twice on the web, C is on the POS alone, D on the web
 /// alone, one has no SKU, E has blanks and marks apart, and stock is missing, negative or not counted.
@@ -342,7 +343,7 @@ async fn another_channel_on_the_web_is_warned_of_by_its_host_and_a_missing_branc
     let ours = format!("https://sync.example.com/webhooks/web/{}", web_alias(1));
     for address in ["https://khac.example.com/hook?token=abc", &ours] {
         let body = json!({"webhook": {"topic": "orders/create", "address": address, "format": "json"}});
-        let answer = reqwest::Client::new()
+        let answer = client()
             .post(format!("{url}/admin/webhooks.json"))
             .header("X-Sapo-Access-Token", &site.access_token)
             .json(&body)

@@ -287,6 +287,9 @@ fn pick(orders: &mut [Placed], n: usize) -> Option<&mut Placed> {
     if len == 0 { None } else { orders.get_mut(n % len) }
 }
 
+/// More waits between attempts than faults at random ever need.
+pub const GOES_ON: [Duration; 20] = [Duration::from_millis(800); 20];
+
 pub fn phone(person: u8) -> String {
     format!("09120000{person:02}")
 }
@@ -303,6 +306,8 @@ fn in_a_world(test: impl AsyncFnOnce(&World) -> Result<(), String>) -> Result<()
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
     runtime.block_on(async {
         let mut setup = Setup::default();
+        // None is given up while faults happen: by chance several in a row befall one object.
+        setup.schedule.extend(GOES_ON);
         setup.sandbox.abaha_secret = Some("site-secret".to_owned());
         "webhook_secret = [\"site-secret\"]".clone_into(&mut setup.extra);
         let world = World::with(setup).await;

@@ -50,7 +50,8 @@ impl Prefix {
             prefix: self.name.clone(),
             partitions: self.partitions,
             name: "sapo-sync test".to_owned(),
-            publish_timeout: Duration::from_secs(2),
+            // On a busy machine a confirm takes a while; nobody waits for one in vain here.
+            publish_timeout: Duration::from_mins(1),
             window: 256,
         }
     }
@@ -63,9 +64,10 @@ impl Prefix {
         RabbitMq::open(self.settings()).await.unwrap()
     }
 
-    /// The same, over a wire.
+    /// The same, over a wire: one that lets nothing pass is noticed by how long a confirm takes.
     pub async fn open_over(&self, wire: &Wire) -> RabbitMq {
-        RabbitMq::open(self.settings_at(&wire.url())).await.unwrap()
+        let publish_timeout = Duration::from_secs(5);
+        RabbitMq::open(RabbitSettings { publish_timeout, ..self.settings_at(&wire.url()) }).await.unwrap()
     }
 
     /// All queues of events.
@@ -87,19 +89,30 @@ impl Drop for Prefix {
         // In a thread with a runtime of its own: a test that fails is cleaned up after as well.
         let cleaner = std::thread::spawn(move || {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-            runtime.block_on(async {
-                let (connection, channel) = channel().await;
-                for name in names {
-                    channel.queue_delete(name.into(), QueueDeleteOptions::default()).await.unwrap();
+            // A busy broker may not find the leader of a queue in time.
+            let mut deleted = runtime.block_on(delete(&names, &exchanges));
+            for _ in 0..4 {
+                if deleted.is_err() {
+                    deleted = runtime.block_on(delete(&names, &exchanges));
                 }
-                for name in exchanges {
-                    channel.exchange_delete(name.into(), ExchangeDeleteOptions::default()).await.unwrap();
-                }
-                connection.close(200, "OK".into()).await.unwrap();
-            });
+            }
+            deleted.unwrap();
         });
         assert!(cleaner.join().is_ok() || std::thread::panicking(), "the queues of {} are deleted", self.name);
     }
+}
+
+/// Deletes queues and exchanges, whoever still uses them; those that are gone already do no harm.
+async fn delete(queues: &[String], exchanges: &[String]) -> lapin::Result<()> {
+    let connection = Connection::connect(&url(), ConnectionProperties::default()).await?;
+    let channel = connection.create_channel().await?;
+    for name in queues {
+        channel.queue_delete(name.as_str().into(), QueueDeleteOptions::default()).await?;
+    }
+    for name in exchanges {
+        channel.exchange_delete(name.as_str().into(), ExchangeDeleteOptions::default()).await?;
+    }
+    connection.close(200, "OK".into()).await
 }
 
 /// A plain channel to the tests' broker.

@@ -4,9 +4,11 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use lapin::BasicProperties;
-use lapin::options::{BasicPublishOptions, ConfirmSelectOptions, QueueDeclareOptions, QueueDeleteOptions};
+use lapin::options::{
+    BasicPublishOptions, ConfirmSelectOptions, ExchangeDeclareOptions, QueueDeclareOptions, QueueDeleteOptions,
+};
 use lapin::types::{AMQPValue, FieldTable};
+use lapin::{BasicProperties, ErrorKind, ExchangeKind};
 use sapo_sync::broker::rabbitmq::RabbitMq;
 use sapo_sync::broker::{Broker, BrokerError, Consumer, Delivery, Queue, Share};
 use sapo_sync::domain::event::{Event, Kind, ObjectKey, Shape, System};
@@ -43,7 +45,7 @@ async fn share(broker: &RabbitMq, queues: &[Queue]) -> Shared {
     Shared { wanted, held, consumer }
 }
 
-async fn take(consumer: &mut Box<dyn Consumer>, count: usize) -> Vec<Box<dyn Delivery>> {
+pub async fn take(consumer: &mut Box<dyn Consumer>, count: usize) -> Vec<Box<dyn Delivery>> {
     let mut taken: Vec<Box<dyn Delivery>> = Vec::new();
     while taken.len() < count {
         let more = tokio::time::timeout(PATIENCE, consumer.next(count - taken.len())).await;
@@ -99,7 +101,7 @@ async fn every_queue_is_declared_with_the_arguments_that_keep_what_is_in_it() {
     let word = |text: &str| AMQPValue::LongString(text.into());
     let prefix = Prefix::new();
     prefix.open().await.close().await;
-    let dead = format!("{}.dead", prefix.name);
+    let [dead, probe] = ["dead", "probe"].map(|name| format!("{}.{name}", prefix.name));
     let quorum = || ("x-queue-type", word("quorum"));
     let events = [
         quorum(),
@@ -115,6 +117,7 @@ async fn every_queue_is_declared_with_the_arguments_that_keep_what_is_in_it() {
         ("x-single-active-consumer", AMQPValue::Boolean(true)),
         ("x-delivery-limit", AMQPValue::LongInt(1_000_000_000)),
     ];
+    let probes = [quorum(), ("x-max-length", AMQPValue::LongInt(1)), ("x-overflow", word("drop-head"))];
     let (connection, _) = rabbit::channel().await;
     // RabbitMQ refuses a declaration whose arguments are not those that the queue has.
     let is_so = async |name: &str, arguments: &[Argument<'_>]| {
@@ -123,11 +126,12 @@ async fn every_queue_is_declared_with_the_arguments_that_keep_what_is_in_it() {
             table.insert((*name).into(), value.clone());
         }
         let channel = connection.create_channel().await.unwrap();
-        channel.queue_declare(name.into(), QueueDeclareOptions::durable(), table).await.is_ok()
+        was_taken(channel.queue_declare(name.into(), QueueDeclareOptions::durable(), table).await)
     };
     let names = prefix.queues().into_iter().map(|queue| format!("{}.{queue}", prefix.name));
     let of_events: Vec<(String, &[Argument<'_>])> = names.map(|name| (name, events.as_slice())).collect();
-    for (name, arguments) in of_events.into_iter().chain([(dead.clone(), letters.as_slice())]) {
+    let others = [(dead, letters.as_slice()), (probe, probes.as_slice())];
+    for (name, arguments) in of_events.into_iter().chain(others) {
         assert!(is_so(&name, arguments).await, "{name}");
         for left_out in 0..arguments.len() {
             let others: Vec<Argument<'_>> = arguments
@@ -137,6 +141,51 @@ async fn every_queue_is_declared_with_the_arguments_that_keep_what_is_in_it() {
                 .map(|(_, argument)| argument.clone())
                 .collect();
             assert!(!is_so(&name, &others).await, "{name} has no {}", arguments[left_out].0);
+        }
+    }
+    connection.close(200, "OK".into()).await.unwrap();
+}
+
+/// Whether a declaration was taken; one that is not must be refused for what is there already.
+fn was_taken<T>(declared: lapin::Result<T>) -> bool {
+    match declared {
+        Ok(_) => true,
+        Err(error) => match error.kind() {
+            ErrorKind::ProtocolError(told) if told.get_id() == 406 => false,
+            _ => panic!("{error} is no 406"),
+        },
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs RabbitMQ; deploy/test.sh runs it"]
+async fn both_exchanges_are_direct_and_durable_and_have_no_alternate() {
+    let prefix = Prefix::new();
+    prefix.open().await.close().await;
+    let (connection, _) = rabbit::channel().await;
+    let durable = ExchangeDeclareOptions { durable: true, ..ExchangeDeclareOptions::default() };
+    let fleeting = ExchangeDeclareOptions::default();
+    let deleted = ExchangeDeclareOptions { auto_delete: true, ..durable };
+    let internal = ExchangeDeclareOptions { internal: true, ..durable };
+    for name in ["events", "dead"] {
+        for (what, so, kind, options, alternate) in [
+            ("direct, durable, without an alternate", true, ExchangeKind::Direct, durable, None),
+            ("fanout", false, ExchangeKind::Fanout, durable, None),
+            ("topic", false, ExchangeKind::Topic, durable, None),
+            ("headers", false, ExchangeKind::Headers, durable, None),
+            ("gone with the broker", false, ExchangeKind::Direct, fleeting, None),
+            ("gone with its last queue", false, ExchangeKind::Direct, deleted, None),
+            ("closed to publishers", false, ExchangeKind::Direct, internal, None),
+            ("with an alternate", false, ExchangeKind::Direct, durable, Some("amq.fanout")),
+        ] {
+            let mut table = FieldTable::default();
+            if let Some(alternate) = alternate {
+                table.insert("alternate-exchange".into(), AMQPValue::LongString(alternate.into()));
+            }
+            let exchange = format!("{}.{name}", prefix.name);
+            let channel = connection.create_channel().await.unwrap();
+            let declared = channel.exchange_declare(exchange.into(), kind, options, table).await;
+            assert_eq!(was_taken(declared), so, "{name} is {what}");
         }
     }
     connection.close(200, "OK".into()).await.unwrap();

@@ -69,8 +69,9 @@ async fn every_wrong_proof_and_every_unknown_source_get_the_same_401_byte_for_by
         ("of the empty body", OMNI, vec![(name, &of_empty)], HARMLESS),
         ("doubled, both right", OMNI, vec![(name, &right), (name, &right)], HARMLESS),
         ("doubled, the first right", OMNI, vec![(name, &right), (name, &other)], HARMLESS),
-        ("under both names, both right", OMNI, vec![(name, &right), (old, &right)], HARMLESS),
-        ("under both names, in conflict", OMNI, vec![(name, &right), (old, &other)], HARMLESS),
+        ("under both names, the older one wrong", OMNI, vec![(name, &right), (old, &other)], HARMLESS),
+        ("under both names, the current one wrong", OMNI, vec![(name, &other), (old, &right)], HARMLESS),
+        ("under both names, one doubled", OMNI, vec![(name, &right), (old, &right), (old, &right)], HARMLESS),
         ("in Abaha's header", OMNI, vec![("x-abaha-hmac-sha256", &right)], HARMLESS),
         (
             "another shop's tenant header",
@@ -79,12 +80,12 @@ async fn every_wrong_proof_and_every_unknown_source_get_the_same_401_byte_for_by
             HARMLESS,
         ),
         (
-            "two tenant headers",
+            "two tenant headers, in conflict",
             OMNI,
             vec![
                 (name, &right),
                 ("x-sapo-tenant-domain", "cuahangmau.mysapogo.com"),
-                ("x-sapo-shop-domain", "cuahangmau.mysapogo.com"),
+                ("x-sapo-shop-domain", "cuahangkhac.mysapogo.com"),
             ],
             HARMLESS,
         ),
@@ -138,9 +139,13 @@ async fn every_wrong_proof_and_every_unknown_source_get_the_same_401_byte_for_by
             .status,
         200
     );
+    let shop = "cuahangmau.mysapogo.com";
+    let families =
+        [(name, right.as_str()), (old, &right), ("x-sapo-tenant-domain", shop), ("x-sapo-shop-domain", shop)];
+    assert_eq!(post(&base, OMNI, &[&[TOPIC][..], &families].concat(), HARMLESS).await.status, 200, "both say the same");
     assert_eq!(post(&base, ABAHA, &[("x-abaha-key", "sandbox-abaha-key")], HARMLESS).await.status, 200);
     world.quiet().await;
-    assert_eq!(world.events().await.len(), 2);
+    assert_eq!(world.events().await.len(), 3);
     world.finish(&[]).await;
 }
 

@@ -3,10 +3,16 @@
 use std::collections::BTreeMap;
 
 use rust_decimal::Decimal;
+use sapo_sync::domain::connection::State;
+use sapo_sync::domain::event::System;
+use sapo_sync::observe::metric::recorder;
 use sapo_sync::sandbox::{Api, ApiEffect, ApiFault, PlaceAbahaOrder, PlaceOrder, WebhookEffect, WebhookFault};
+use secrecy::ExposeSecret as _;
 use serde_json::json;
+use sqlx::Connection as _;
 
-use crate::harness::{CONNECTION, World, dong};
+use crate::contract_store::account;
+use crate::harness::{CONNECTION, Setup, World, dong, until};
 use crate::import::{expected, found, phones, summary, tels};
 
 fn product(world: &World, sku: &str, category: &str) -> u64 {
@@ -185,5 +191,40 @@ async fn a_reconcile_that_is_stopped_among_the_orders_misses_none_afterwards() {
     summary(&world.job_ended(&job.id).await);
     world.quiet().await;
     assert_eq!(world.sandbox.abaha().orders_by_pos_id(order)[0]["status"], 0);
+    world.finish(&[]).await;
+}
+
+/// What `/metrics` says of a connection. Other tests run in this process too: its name must be no other's.
+fn told_found(connection: &str) -> Option<f64> {
+    let page = recorder().render();
+    let start = format!("sapo_sync_reconcile_found{{connection=\"{connection}\"}} ");
+    page.lines().find_map(|line| line.strip_prefix(&start)?.parse().ok())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_reconciles_found_is_told_as_it_is_stored_and_by_nobody_who_does_not_lead() {
+    let mut world = World::on_files(Setup::default()).await;
+    let url = world.config.database_url.expose_secret().to_owned();
+    let mut state = sqlx::SqliteConnection::connect(&url).await.unwrap();
+    for name in ["told", "paused"] {
+        // As if another process had run it.
+        let job = "insert into jobs (id, kind, connection, arguments, state, position, found, lease_until, created_at, finished_at)
+             values ($1, 'reconcile', $1, '{}', 'done', '{}', '{\"events\":25}', 0, 1, 2)";
+        sqlx::query(job).bind(name).execute(&mut state).await.unwrap();
+        let mut tx = world.store().begin().await.unwrap();
+        world.store().put_connection(&mut tx, &account(System::Abaha, name, name, "cuahangmau")).await.unwrap();
+        tx.commit().await.unwrap();
+    }
+    let both = || (told_found("told"), told_found("paused"));
+    until("both are told", async || both() == (Some(25.0), Some(25.0))).await;
+    sqlx::query("update jobs set found = '{\"events\":3}' where id = 'told'").execute(&mut state).await.unwrap();
+    let mut tx = world.store().begin().await.unwrap();
+    world.store().set_connection_state(&mut tx, "paused", State::Paused, None).await.unwrap();
+    tx.commit().await.unwrap();
+    until("it follows what is stored", async || both() == (Some(3.0), Some(0.0))).await;
+    state.close().await.unwrap();
+    world.stop().await;
+    assert_eq!(both(), (Some(0.0), Some(0.0)), "another may lead by now");
+    world.start().await;
     world.finish(&[]).await;
 }

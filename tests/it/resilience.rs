@@ -8,6 +8,7 @@ use sapo_sync::sandbox::{Api, ApiEffect, ApiFault, Phase, PlaceAbahaOrder, Place
 use serde_json::json;
 
 use crate::harness::{Setup, World, dong, until};
+use crate::orders::NOT_LONG;
 
 /// A product that is linked and in step.
 async fn linked(world: &World) -> (u64, u64) {
@@ -153,16 +154,16 @@ async fn every_kind_of_failure_ends_well_once_it_stops() {
         ("408", ApiEffect::Status { code: 408, retry_after: None }),
         ("reset", ApiEffect::ResetBefore),
         ("reset after the work", ApiEffect::WorkThenReset),
-        ("hang after the work", ApiEffect::WorkThenHang(Duration::from_millis(1_500))),
+        ("hang after the work", ApiEffect::WorkThenHang(Duration::from_secs(5))),
         ("work after our time-out", ApiEffect::WorkLater(Duration::from_millis(50))),
-        ("slow body", ApiEffect::SlowBody(Duration::from_millis(1_500))),
+        ("slow body", ApiEffect::SlowBody(Duration::from_secs(5))),
         ("half of the JSON", ApiEffect::WrongJson),
         ("HTML with 200", ApiEffect::HtmlError(200)),
         ("HTML with 404", ApiEffect::HtmlError(404)),
         ("HTML with 502", ApiEffect::HtmlError(502)),
     ];
     let world = World::with(Setup {
-        call_timeout: Duration::from_millis(500),
+        call_timeout: NOT_LONG,
         settle_after: Duration::from_millis(600),
         schedule: vec![Duration::from_millis(50); 12],
         ..quick()

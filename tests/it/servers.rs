@@ -56,16 +56,25 @@ impl RabbitServer {
 
     /// Starts it again on its files, and waits until it takes connections.
     pub async fn restart(&mut self) {
-        let log = File::options().create(true).append(true).open(self.dir.path().join("out")).unwrap();
-        let program = find("rabbitmq-server", &["/usr/lib/rabbitmq/bin"], "rabbitmq-server");
-        let mut command = self.command(&program);
-        self.script = Some(command.stdout(log.try_clone().unwrap()).stderr(log).spawn().unwrap());
         let deadline = Instant::now() + PATIENCE;
+        self.spawn();
         while tokio::net::TcpStream::connect(("127.0.0.1", self.port)).await.is_err() || self.pid().is_none() {
+            // After a kill it does not start as long as its name server believes that its predecessor lives.
+            let ended = self.script.as_mut().and_then(|script| script.try_wait().unwrap());
+            if ended.is_some_and(|status| !status.success()) {
+                self.spawn();
+            }
             let out = || std::fs::read_to_string(self.dir.path().join("out")).unwrap_or_default();
             assert!(Instant::now() < deadline, "RabbitMQ does not start: {}", out());
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
+    }
+
+    fn spawn(&mut self) {
+        let log = File::options().create(true).append(true).open(self.dir.path().join("out")).unwrap();
+        let program = find("rabbitmq-server", &["/usr/lib/rabbitmq/bin"], "rabbitmq-server");
+        let mut command = self.command(&program);
+        self.script = Some(command.stdout(log.try_clone().unwrap()).stderr(log).spawn().unwrap());
     }
 
     /// `kill -9`.
@@ -85,13 +94,24 @@ impl RabbitServer {
         self.ctl(&["set_vm_memory_high_watermark", if on { "0.00000001" } else { "0.4" }]).await;
     }
 
-    /// Runs `rabbitmqctl`; it must succeed.
-    pub async fn ctl(&self, arguments: &[&str]) {
-        let program = find("rabbitmqctl", &["/usr/lib/rabbitmq/bin"], "rabbitmq-server");
-        let mut command = self.command(&program);
+    /// Runs `rabbitmqctl`, which must succeed; what it tells.
+    pub async fn ctl(&self, arguments: &[&str]) -> String {
+        self.try_ctl(arguments).await.unwrap_or_else(|why| panic!("rabbitmqctl {arguments:?}: {why}"))
+    }
+
+    /// Runs `rabbitmqctl`: what it tells, or why it failed.
+    pub async fn try_ctl(&self, arguments: &[&str]) -> Result<String, String> {
+        let mut command = self.command(&rabbitmqctl());
         command.args(arguments);
-        let done = tokio::task::spawn_blocking(move || command.output()).await.unwrap().unwrap();
-        assert!(done.status.success(), "rabbitmqctl {arguments:?}: {}", String::from_utf8_lossy(&done.stderr));
+        output(command).await
+    }
+
+    /// Runs a script that calls `rabbitmqctl`; it must succeed.
+    pub async fn script(&self, file: &Path) {
+        let mut command = self.command(Path::new("bash"));
+        let first = rabbitmqctl().parent().map(Path::to_owned).unwrap_or_default();
+        command.args(["-c", r#"export PATH="$0:$PATH"; exec bash "$1""#]).arg(first).arg(file);
+        output(command).await.unwrap_or_else(|why| panic!("{}: {why}", file.display()));
     }
 
     fn command(&self, program: &Path) -> Command {
@@ -121,6 +141,17 @@ impl Drop for RabbitServer {
             std::thread::sleep(Duration::from_millis(20));
         }
     }
+}
+
+fn rabbitmqctl() -> PathBuf {
+    find("rabbitmqctl", &["/usr/lib/rabbitmq/bin"], "rabbitmq-server")
+}
+
+/// What a command tells, or why it failed.
+async fn output(mut command: Command) -> Result<String, String> {
+    let done = tokio::task::spawn_blocking(move || command.output()).await.unwrap().unwrap();
+    let told = |text: &[u8]| String::from_utf8_lossy(text).into_owned();
+    if done.status.success() { Ok(told(&done.stdout)) } else { Err(told(&done.stderr)) }
 }
 
 /// A PostgreSQL server.

@@ -1,13 +1,16 @@
 //! What a web's orders on the POS bring back: their state where the owner wants it, and the stock that drafts hold.
 
 use rust_decimal::Decimal;
-use sapo_sync::sandbox::{Api, ApiEffect, PlaceOrder, Timing, WebhookEffect, WebhookFault};
+use sapo_sync::sandbox::{
+    Api, ApiEffect, PlaceOrder, PlaceWebOrder, SandboxConfig, Timing, WebSite, WebhookEffect, WebhookFault,
+};
 use serde_json::Value;
 
-use crate::harness::{World, dong};
+use crate::harness::{Setup, World, dong};
+use crate::links_commands::sapo_sync;
 use crate::orders::fault;
 use crate::web_orders::{count, id_of, linked, on_pos, order_link, order_of, place, reason, row, seen};
-use crate::web_world::{web_alias, webs};
+use crate::web_world::{connections, web_alias, web_site, webs, webs_with};
 
 /// The writing calls to a web's orders.
 fn order_writes(world: &World, number: usize) -> Vec<String> {
@@ -203,10 +206,7 @@ async fn open_drafts_are_held_back_on_every_web_until_the_pos_knows_of_them() {
 async fn a_draft_that_is_cancelled_on_the_pos_is_no_longer_held_back() {
     let world = webs(1, "reserve_unapproved = true").await;
     let (here, there) = linked(&world, 1, "AT-S").await;
-    let order = sapo_sync::sandbox::PlaceWebOrder {
-        lines: vec![(there, dong(2)), (there, "0.5".parse().unwrap())],
-        ..order_of(there, 1)
-    };
+    let order = PlaceWebOrder { lines: vec![(there, dong(2)), (there, "0.5".parse().unwrap())], ..order_of(there, 1) };
     let (_, name) = place(&world, 1, order);
     world.quiet().await;
     assert_eq!(held(&world, here).await, "2.5".parse().unwrap());
@@ -310,15 +310,84 @@ async fn a_linked_order_deleted_on_either_side_is_an_error_and_holds_no_stock_on
     world.sandbox.web(&web_alias(1)).delete_order(gone_there).unwrap();
     world.sandbox.omni().delete_order(id_of(&on_pos(&world, 1, &gone_here))).unwrap();
     world.quiet().await;
-    for id in [gone_there, stands_there] {
+    let (code, _, listed) = sapo_sync(&world, "links list --connection mau-web1 --kind order --state error").await;
+    assert_eq!(code, 0, "{listed}");
+    for (id, code, why, words) in [
+        (gone_there, "gone_on_channel", "not on the web any more", "đơn đã xóa trên web: xem lại đơn trên POS"),
+        (stands_there, "deleted", "not on the POS any more", "đơn đã xóa trên POS: xem lại đơn trên web"),
+    ] {
         let link = order_link(&world, 1, id).await;
-        assert_eq!((link.state.as_str(), link.code.as_deref()), ("error", Some("deleted")), "{link:?}");
-        assert_eq!(seen(&world, 1, id).await, ("error".into(), "deleted".into()));
+        assert_eq!((link.state.as_str(), link.code.as_deref()), ("error", Some(code)), "{link:?}");
+        let shown = row(&world, 1, id).await;
+        assert_eq!((shown.state.as_str(), shown.code.as_str()), ("error", code), "{shown:?}");
+        let nothing_guessed = shown.reason.contains("nothing is cancelled on a guess");
+        assert!(shown.reason.contains(why) && nothing_guessed, "{}", shown.reason);
+        assert_eq!(link.reason.as_deref(), Some(shown.reason.as_str()));
+        // What the owner reads: the words, the code and the reason.
+        let line = listed.lines().find(|line| line.contains(&shown.name)).unwrap_or_else(|| panic!("{listed}"));
+        assert!(line.contains(words) && line.contains(&format!("({code})")) && line.contains(&shown.reason), "{line}");
     }
     // Nothing is cancelled on a guess, and a draft that stands holds what it holds.
     assert_eq!(on_pos(&world, 1, &drafted)["status"], "draft");
     assert_eq!(web_order(&world, 1, stands_there)["status"], "open");
     assert_eq!(held(&world, here).await, 3.into());
     world.eventually("the rest is on sale again", || async { world.shown(1, there).0 == 997.into() }).await;
+    world.finish(&[]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_state_that_the_web_lets_nobody_write_is_an_error_until_nothing_is_asked_any_more() {
+    let scopes = ["write_products", "write_inventory", "read_orders", "read_customers"];
+    let narrow = WebSite { scopes: scopes.map(str::to_owned).to_vec(), ..web_site(1) };
+    let sandbox = SandboxConfig { web_sites: vec![narrow], ..Setup::default().sandbox };
+    let world = webs_with(Setup { sandbox, extra: "status_back = true".to_owned(), ..Setup::default() }, 1).await;
+    let (_, there) = linked(&world, 1, "AT-S").await;
+    let (id, name) = place(&world, 1, order_of(there, 1));
+    world.quiet().await;
+    assert_eq!(seen(&world, 1, id).await, ("linked".into(), "linked".into()));
+    world.sandbox.omni().cancel(id_of(&on_pos(&world, 1, &name))).unwrap();
+    world.quiet().await;
+    let shown = row(&world, 1, id).await;
+    assert_eq!((shown.state.as_str(), shown.code.as_str()), ("error", "status_back"), "{}", shown.reason);
+    assert!(shown.reason.starts_with("it is on the POS;") && shown.reason.contains("write_orders"), "{}", shown.reason);
+    // What the web tells meanwhile asks nothing of the POS, and does not end that.
+    let web = world.sandbox.web(&web_alias(1));
+    web.change_order(id, |order| order["note"] = "gọi trước".into()).unwrap();
+    world.quiet().await;
+    assert_eq!(row(&world, 1, id).await, shown);
+    // Its owner cancels it there as well.
+    web.cancel_order(id).unwrap();
+    world.quiet().await;
+    world.store().release_now(None, Some("setup"), None).await.unwrap();
+    world.quiet().await;
+    assert_eq!(seen(&world, 1, id).await, ("linked".into(), "linked".into()));
+    world.finish(&[]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_state_that_goes_back_does_not_end_the_wait_of_a_payment_for_other_settings() {
+    let world = webs(1, "").await;
+    let (_, there) = linked(&world, 1, "AT-S").await;
+    // The payment method was taken away after it had been chosen.
+    let settings = "status_back = true\npayment_method = 229999";
+    world.apply_offline(&connections(&world.sandbox, (true, true, true), settings)).await;
+    let order = PlaceWebOrder { financial_status: "paid".to_owned(), ..order_of(there, 1) };
+    let (id, name) = place(&world, 1, order);
+    world.quiet().await;
+    let shown = row(&world, 1, id).await;
+    assert_eq!((shown.state.as_str(), shown.code.as_str()), ("error", "setup"), "{}", shown.reason);
+    // The web's own news of what is done there would look at the payment again.
+    let (topic, effect) = ("orders/".to_owned(), WebhookEffect::Drop);
+    world.sandbox.faults().webhook(WebhookFault { api: Api::Web, topic, skip: 0, times: u32::MAX, effect });
+    let made = id_of(&on_pos(&world, 1, &name));
+    world.sandbox.omni().finalize(made).unwrap();
+    world.sandbox.omni().ship(made).unwrap();
+    world.quiet().await;
+    assert_eq!(web_order(&world, 1, id)["fulfillment_status"], "fulfilled");
+    assert_eq!(row(&world, 1, id).await, shown);
+    world.set_webs("status_back = true\npayment_method = 220001").await;
+    world.quiet().await;
+    assert_eq!(on_pos(&world, 1, &name)["payment_status"], "paid");
+    assert_eq!(seen(&world, 1, id).await, ("linked".into(), "linked".into()));
     world.finish(&[]).await;
 }

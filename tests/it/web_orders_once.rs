@@ -6,9 +6,9 @@ use std::time::Duration;
 use sapo_sync::sandbox::{Api, ApiEffect, PlaceWebOrder, Timing, WebhookEffect, WebhookFault};
 
 use crate::harness::{Setup, World};
-use crate::orders::{all_settled, fault, open_intents, writes};
+use crate::orders::{NOT_LONG, all_settled, fault, open_intents, unknown_outcome, writes};
 use crate::orders_once::put_older_back;
-use crate::web_orders::{count, id_of, linked, on_pos, order_link, order_of, place, reason, seen};
+use crate::web_orders::{count, id_of, linked, on_pos, order_link, order_of, place, seen};
 use crate::web_world::{web_alias, webs, webs_with};
 
 const APPROVED_AND_PAID: &str = "approve_orders = true\npayment_method = 220001";
@@ -20,7 +20,7 @@ fn paid(variant: u64, quantity: i64) -> PlaceWebOrder {
 /// A world that waits for no answer long, and looks again soon.
 async fn impatient(settings: &str) -> World {
     let setup = Setup {
-        call_timeout: Duration::from_millis(400),
+        call_timeout: NOT_LONG,
         settle_after: Duration::from_millis(500),
         recheck: Duration::from_secs(2),
         extra: settings.to_owned(),
@@ -60,7 +60,7 @@ async fn our_own_echo_costs_no_call_whenever_it_comes() {
 async fn an_order_whose_answer_was_lost_is_found_again_and_approved_and_paid_once() {
     let effects = [
         ApiEffect::WorkThenReset,
-        ApiEffect::WorkThenHang(Duration::from_secs(2)),
+        ApiEffect::WorkThenHang(Duration::from_secs(5)),
         ApiEffect::WorkLater(Duration::from_millis(700)),
         ApiEffect::WrongJson,
         ApiEffect::ResetBefore,
@@ -90,7 +90,7 @@ async fn an_order_whose_answer_was_lost_is_found_again_and_approved_and_paid_onc
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_approval_and_a_payment_whose_answers_were_lost_are_not_made_twice() {
-    for effect in [ApiEffect::WorkThenReset, ApiEffect::WorkThenHang(Duration::from_secs(2)), ApiEffect::ResetBefore] {
+    for effect in [ApiEffect::WorkThenReset, ApiEffect::WorkThenHang(Duration::from_secs(5)), ApiEffect::ResetBefore] {
         let world = impatient(APPROVED_AND_PAID).await;
         let (_, there) = linked(&world, 1, "AT-S").await;
         fault(&world, Api::Omni, "orders/", 2, effect.clone());
@@ -207,17 +207,13 @@ async fn an_order_that_was_cancelled_after_an_attempt_of_unknown_outcome_is_foun
     });
     fault(&world, Api::Omni, "orders$", 1, ApiEffect::WorkThenReset);
     let (id, name) = place(&world, 1, order_of(there, 1));
-    world.eventually("its outcome is unknown", || async { reason_of(&world, id).await == "intent_pending" }).await;
+    unknown_outcome(&world, id).await;
     world.sandbox.web(&web_alias(1)).cancel_order(id).unwrap();
     world.quiet().await;
     all_settled(&world).await;
     assert_eq!(on_pos(&world, 1, &name)["status"], "cancelled");
     assert_eq!(count(&world), 1);
     world.finish(&[]).await;
-}
-
-async fn reason_of(world: &World, id: u64) -> String {
-    if world.web_events_of(1, id).await.is_empty() { String::new() } else { reason(world, 1, id).await.1 }
 }
 
 #[tokio::test(flavor = "multi_thread")]

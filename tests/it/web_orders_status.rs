@@ -151,7 +151,7 @@ async fn closed_on_the_web_is_only_archiving() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_order_that_is_gone_from_either_side_is_an_error_and_nothing_is_cancelled_on_a_guess() {
+async fn a_deletion_of_an_order_that_the_web_still_has_is_not_believed_and_one_that_was_never_linked_is_skipped() {
     let world = webs(1, "").await;
     let (_, there) = linked(&world, 1, "AT-S").await;
     let (id, name) = place(&world, 1, order_of(there, 1));
@@ -195,7 +195,7 @@ async fn post_web(world: &crate::harness::World, alias: &str, secret: &str, topi
     let mut mac = Hmac::<sha2::Sha256>::new_from_slice(secret.as_bytes()).unwrap();
     mac.update(body.as_bytes());
     let signature = base64::engine::general_purpose::STANDARD.encode(mac.finalize().into_bytes());
-    let answer = reqwest::Client::new()
+    let answer = crate::wire::client()
         .post(format!("{}/webhooks/web/{alias}", world.url()))
         .header("x-sapo-topic", topic)
         .header("x-sapo-hmac-sha256", signature)

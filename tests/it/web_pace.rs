@@ -4,7 +4,9 @@ use std::time::Duration;
 
 use sapo_sync::domain::connection::State;
 use sapo_sync::domain::event::{Event, Kind, ObjectKey, Shape, System};
-use sapo_sync::sandbox::{Api, ApiEffect, ApiFault, PlaceWebOrder, SandboxConfig, WebSite};
+use sapo_sync::sandbox::{
+    Api, ApiEffect, ApiFault, PlaceWebOrder, SandboxConfig, WebSite, WebhookEffect, WebhookFault,
+};
 use serde_json::{Value, json};
 
 use crate::harness::{Setup, World, until};
@@ -39,22 +41,100 @@ async fn one_change_of_the_pos_is_exactly_one_call_at_each_web_that_has_the_sku(
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_burst_of_changes_of_one_variant_costs_few_calls_and_the_last_value_stands() {
+async fn a_value_that_returns_to_the_old_one_after_a_lost_answer_is_pushed() {
+    let world = webs_with(Setup { schedule: vec![Duration::from_hours(1); 6], ..Setup::default() }, 1).await;
+    let (_, there) = everywhere(&world, 1).await;
+    // The web does not say what became of the call either.
+    let effect = WebhookEffect::Drop;
+    world.sandbox.faults().webhook(WebhookFault {
+        api: Api::Web,
+        topic: String::new(),
+        skip: 0,
+        times: u32::MAX,
+        effect,
+    });
+    world.sandbox.faults().web_api(&web_alias(1), fault("inventory_levels/set", 1, ApiEffect::WorkThenReset));
+    let set = |units| world.sandbox.omni().set_stock(world.pos_variant("AT-S"), 58_001, units).unwrap();
+    set(4);
+    world.eventually("the push waits to be tried again", async || world.parked().await.len() == 1).await;
+    world.assert_shown(1, there[0], 4, 1_000);
+    set(5);
+    world.quiet().await;
+    world.assert_shown(1, there[0], 5, 1_000);
+    world.finish(&[]).await;
+}
+
+/// Leaves a web's line without room for as long as the test likes, or gives it back.
+fn close(world: &World, web: usize, closed: bool) {
+    let until = if closed { world.store().clock().now() + 3_600_000 } else { 0 };
+    world.running().context().limits.close_until(&format!("web:{}", web_alias(web)), until);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_burst_of_changes_that_waits_is_one_write_at_each_web_and_the_last_value_stands() {
+    const CHANGES: i64 = 50;
     let world = webs(2, "").await;
     let (_, there) = everywhere(&world, 2).await;
-    // The first web's first answer is held until every change has been told.
+    // The second web has no room from the first; at the first web one call is under way when the others come.
+    close(&world, 2, true);
     world.sandbox.faults().web_api(&web_alias(1), fault("inventory_levels/set", 1, ApiEffect::Hold("burst".into())));
-    for stock in 100..150 {
-        world.sandbox.omni().set_stock(world.pos_variant("AT-S"), 58_001, stock).unwrap();
-    }
+    let variant = world.pos_variant("AT-S");
+    let set = |change: i64| world.sandbox.omni().set_stock(variant, 58_001, 100 + change).unwrap();
+    set(1);
     world.sandbox.faults().reached("burst").await;
+    close(&world, 1, true);
+    (2..=CHANGES).for_each(set);
     world.sandbox.webhooks_settled().await;
     world.sandbox.faults().release("burst");
+    let all_wait = async || {
+        let parked = world.parked().await;
+        let rows = world.events().await;
+        let changes = |web| {
+            let of_web = rows.iter().filter(|row| row.connection == web_connection(web) && row.source == "omni");
+            of_web.filter(|row| row.topic == "products/update").count()
+        };
+        parked.len() == 2
+            && parked.iter().all(|row| row.cause == "throttled")
+            && [1, 2].map(changes) == [CHANGES as usize; 2]
+    };
+    world.eventually("every change was taken, and what is left waits in one row a web", all_wait).await;
+    for web in [1, 2] {
+        close(&world, web, false);
+    }
+    world.store().release_now(None, Some("throttled"), None).await.unwrap();
     world.quiet().await;
     for (web, id) in (1..=2).zip(there) {
-        world.assert_shown(web, id, 149, 1_000);
+        world.assert_shown(web, id, 100 + CHANGES, 1_000);
     }
-    assert!(world.web_writes(1).len() <= 5, "{:#?}", world.web_writes(1));
+    let writes = [1, 2].map(|web| world.web_writes(web).len());
+    assert_eq!(writes, [2, 1], "the one that was under way, and one for all that waited: {:#?}", world.sandbox.calls());
+    world.finish(&[]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_unchanged_repeated_or_our_own_echo_costs_no_call_at_any_web() {
+    let world = webs(2, "").await;
+    let (product, there) = everywhere(&world, 2).await;
+    let omni = world.sandbox.omni();
+    // Every webhook three times more: one call a web for one change, and none for the webs' word of it.
+    let thrice = WebhookEffect::Duplicate(3);
+    for api in [Api::Omni, Api::Web] {
+        let (topic, times) = (String::new(), u32::MAX);
+        world.sandbox.faults().webhook(WebhookFault { api, topic, skip: 0, times, effect: thrice });
+    }
+    omni.set_stock(world.pos_variant("AT-S"), 58_001, 4).unwrap();
+    world.quiet().await;
+    for (web, id) in (1..=2).zip(there) {
+        world.assert_shown(web, id, 4, 1_000);
+        assert_eq!(world.web_writes(web).len(), 1, "{:#?}", world.web_writes(web));
+    }
+    world.sandbox.clear_calls();
+    omni.change_product(product, |shape| shape["tags"] = "moi".into()).unwrap();
+    world.quiet().await;
+    omni.set_stock(world.pos_variant("AT-S"), 58_002, 77).unwrap();
+    world.quiet().await;
+    let calls = world.sandbox.calls();
+    assert!(calls.is_empty(), "neither tags nor the stock of a branch that does not count: {calls:#?}");
     world.finish(&[]).await;
 }
 

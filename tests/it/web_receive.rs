@@ -43,20 +43,40 @@ async fn a_webs_own_signature_under_either_name_is_taken_and_nothing_else_is() {
     let (own, other) = (shop(&web_alias(1)), shop(&web_alias(2)));
     let topic = ("x-sapo-topic", "products/update");
     let name = "x-sapo-hmac-sha256";
+    let wrong = sign(&web_site(2).webhook_secret, &body);
+    let old = "x-bizweb-hmac-sha256";
     for (what, number, headers) in [
         ("no signature", 1, vec![topic]),
         ("hex", 1, vec![topic, (name, hex.as_str())]),
         ("doubled", 1, vec![topic, (name, &right), (name, &right)]),
-        ("both names", 1, vec![topic, (name, &right), ("x-bizweb-hmac-sha256", &right)]),
+        ("doubled under the older name", 1, vec![topic, (old, &right), (old, &right)]),
+        ("both names, the older one wrong", 1, vec![topic, (name, &right), (old, &wrong)]),
+        ("both names, the current one wrong", 1, vec![topic, (name, &wrong), (old, &right)]),
+        ("both names, the older one empty", 1, vec![topic, (name, &right), (old, "")]),
+        ("both names, one of them doubled", 1, vec![topic, (name, &right), (old, &right), (old, &right)]),
         ("the other web's path", 2, vec![topic, (name, &right)]),
         ("another shop's name", 1, vec![topic, (name, &right), ("x-sapo-shop-domain", &other)]),
+        ("another shop's older name", 1, vec![topic, (old, &right), ("x-bizweb-shop-domain", &other)]),
+        (
+            "two shops' names",
+            1,
+            vec![topic, (name, &right), ("x-sapo-shop-domain", &own), ("x-bizweb-shop-domain", &other)],
+        ),
+        (
+            "a shop's name doubled",
+            1,
+            vec![topic, (name, &right), ("x-bizweb-shop-domain", &own), ("x-bizweb-shop-domain", &own)],
+        ),
     ] {
         assert_eq!(send(&world, number, &headers, &body).await.status, 401, "{what}");
     }
-    let headers = [topic, (name, right.as_str()), ("x-sapo-shop-domain", own.as_str())];
-    assert_eq!(send(&world, 1, &headers, &body).await.status, 200);
+    let current = [topic, (name, right.as_str()), ("x-sapo-shop-domain", own.as_str())];
+    let older = [("x-bizweb-topic", topic.1), (old, right.as_str()), ("x-bizweb-shop-domain", own.as_str())];
+    for headers in [&current[..], &older[..], &[current, older].concat()] {
+        assert_eq!(send(&world, 1, headers, &body).await.status, 200, "{headers:?}");
+    }
     world.quiet().await;
-    assert_eq!(world.events().await.len(), before + 1, "what was refused left nothing");
+    assert_eq!(world.events().await.len(), before + 3, "what was refused left nothing");
     world.finish(&[]).await;
 }
 
@@ -92,12 +112,17 @@ async fn a_trial_webhook_changes_nothing_and_is_shown() {
         "line_items": [{"variant_id": variant, "quantity": 1, "price": 115_000}]});
     let body = body.to_string().into_bytes();
     let signature = sign(&web_site(1).webhook_secret, &body);
-    let headers = [("x-sapo-topic", "orders/create"), ("x-sapo-hmac-sha256", &*signature), ("x-sapo-test", "true")];
-    world.sandbox.clear_calls();
-    assert_eq!(send(&world, 1, &headers, &body).await.status, 200);
-    world.quiet().await;
-    assert_eq!(world.sandbox.calls().len(), 0);
-    let row = world.events().await.pop().unwrap();
-    assert_eq!((row.outcome.as_str(), row.topic.as_str()), ("skipped", "test/orders/create"));
+    for (name, value) in [("x-sapo-test", "true"), ("x-bizweb-test", "true"), ("X-Bizweb-Test", "True")] {
+        let headers = [("x-sapo-topic", "orders/create"), ("x-sapo-hmac-sha256", &*signature), (name, value)];
+        let seen = world.events().await.len();
+        world.sandbox.clear_calls();
+        assert_eq!(send(&world, 1, &headers, &body).await.status, 200, "{name}");
+        world.quiet().await;
+        assert_eq!(world.sandbox.calls().len(), 0, "{name}");
+        let mut rows = world.events().await;
+        assert_eq!(rows.len(), seen + 1, "{name}");
+        let row = rows.pop().unwrap();
+        assert_eq!((row.outcome.as_str(), row.topic.as_str()), ("skipped", "test/orders/create"), "{name}");
+    }
     world.finish(&[]).await;
 }

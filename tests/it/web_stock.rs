@@ -2,6 +2,8 @@
 
 use rust_decimal::Decimal;
 use sapo_sync::domain::connection::State;
+use sapo_sync::domain::linking::Side;
+use sapo_sync::domain::web::WebVariant;
 use sapo_sync::sandbox::{Api, NewWebVariant, SandboxConfig, WebSite, WebhookEffect, WebhookFault};
 use sapo_sync::store::links::{Link, LinkKind};
 use sapo_sync::store::reservations::Reservation;
@@ -9,6 +11,7 @@ use serde_json::{Value, json};
 
 use crate::harness::{Setup, World};
 use crate::import::summary;
+use crate::links_commands::sapo_sync;
 use crate::web_import::row;
 use crate::web_orders::{id_of, on_pos, order_of, place};
 use crate::web_world::{connections, web_alias, web_connection, web_site, web_variant, webs, webs_with};
@@ -272,7 +275,7 @@ async fn an_older_state_that_comes_after_one_that_could_not_be_settled_takes_not
 }
 
 /// A web that keeps stock at two places.
-fn two_places() -> Setup {
+pub fn two_places() -> Setup {
     let web_sites = vec![WebSite { locations: 2, ..web_site(1) }];
     Setup { sandbox: SandboxConfig { web_sites, ..Setup::default().sandbox }, ..Setup::default() }
 }
@@ -302,6 +305,56 @@ async fn a_web_with_several_locations_asks_which_one_and_its_prices_still_follow
     world.quiet().await;
     // One at the first place, which nobody chose, and four at the second.
     world.assert_shown(1, there, 5, 2_000);
+    world.finish(&[]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_known_of_the_chosen_location_outlives_the_webs_news_of_its_product_and_no_call_follows_from_it() {
+    let world: World = webs_with(two_places(), 1).await;
+    let web = world.sandbox.web(&web_alias(1));
+    let (first, ours) = (web.locations()[0], web.locations()[1]);
+    world.set_webs(&format!("web_location = {ours}")).await;
+    let there = world.on_web(1, "AT-S", 1_000, 1);
+    let product = world.on_pos("AT-S", 1_000, 4);
+    world.quiet().await;
+    let known = async || {
+        let row = world.store().variant(&web_connection(1), Side::Channel, &there.to_string()).await.unwrap().unwrap();
+        serde_json::from_str::<WebVariant>(&row.facts).unwrap().stock_at(Some(ours))
+    };
+    let tagged = async |tag: &str| {
+        world.sandbox.clear_calls();
+        world.sandbox.omni().change_product(product, |shape| shape["tags"] = tag.into()).unwrap();
+        world.quiet().await;
+        world.sandbox.web_call_count(&web_alias(1), "POST", "inventory_levels/set")
+    };
+    assert_eq!(known().await, Some(4.into()), "as it was pushed");
+    // Another place's stock: the sum is another, ours is not.
+    web.set_stock_at(there, first, 9).unwrap();
+    world.quiet().await;
+    assert_eq!((known().await, tagged("a").await), (Some(4.into()), 0));
+    assert!(world.web_writes(1).is_empty(), "{:#?}", world.web_writes(1));
+    // Ours is told with its product, in whatever order; then comes news of the product alone.
+    web.set_stock_at(there, ours, 2).unwrap();
+    world.quiet().await;
+    assert_eq!(known().await, Some(2.into()));
+    web.set_sku(there, "AT-S ").unwrap();
+    world.quiet().await;
+    assert_eq!(known().await, Some(2.into()));
+    world.assert_shown(1, there, 11, 1_000);
+    // So the next change of the POS puts it right, by one call, and the one after that has nothing to do.
+    assert_eq!(tagged("b").await, 1);
+    world.assert_shown(1, there, 13, 1_000);
+    assert_eq!((known().await, tagged("c").await), (Some(4.into()), 0));
+    assert!(world.web_writes(1).is_empty(), "{:#?}", world.web_writes(1));
+    assert_eq!(world.sandbox.call_count(Api::Web, "GET", "inventory_levels"), 0);
+    // Asked for by hand, it is pushed whatever is known, and is known as pushed.
+    web.set_stock_at(there, ours, 3).unwrap();
+    world.quiet().await;
+    let (code, _, told) = sapo_sync(&world, "links sync --connection mau-web1 --sku AT-S").await;
+    assert_eq!(code, 0, "{told}");
+    world.quiet().await;
+    world.assert_shown(1, there, 13, 1_000);
+    assert_eq!(known().await, Some(4.into()));
     world.finish(&[]).await;
 }
 

@@ -172,11 +172,11 @@ impl Dial {
             match timeout(CONNECT, version::check(&self.address)).await {
                 Ok(Ok(Ok(()))) => self.checked.store(true, Ordering::Relaxed),
                 Ok(Ok(Err(why))) => return Err(Trouble::Refused(format!("{why} (SAPO_SYNC__BROKER__URL)"))),
-                Ok(Err(error)) => return Err(self.away(&error.to_string())),
-                Err(_) => return Err(self.away(&silent())),
+                Ok(Err(error)) => return Err(self.unreachable(&error.to_string())),
+                Err(_) => return Err(self.unreachable(&silent())),
             }
         }
-        let link = timeout(CONNECT, self.open(purpose)).await.unwrap_or_else(|_| Err(self.away(&silent())))?;
+        let link = timeout(CONNECT, self.open(purpose)).await.unwrap_or_else(|_| Err(self.unreachable(&silent())))?;
         let declared = async {
             let channel = link.connection.create_channel().await?;
             self.topology.declare(&channel).await?;
@@ -194,15 +194,24 @@ impl Dial {
             ConnectionProperties::default().with_connection_name(format!("{} ({purpose})", self.name).into());
         let below = socket.clone();
         let connect = async move |uri: AMQPUri, _| below.connect(&uri).await.map_err(lapin::Error::from);
-        let connection = Connection::connector(self.address.uri.clone(), runtime, connect, properties)
-            .await
-            .map_err(|error| self.trouble(&error))?;
+        let connected = Connection::connector(self.address.uri.clone(), runtime, connect, properties).await;
+        let connection = connected.map_err(|error| match error.kind() {
+            ErrorKind::IOError(why) => self.unreachable(&why.to_string()),
+            _ => self.trouble(&error),
+        })?;
         attempt.0 = None;
         Ok(Link { connection, socket })
     }
 
     fn away(&self, why: &str) -> Trouble {
         Trouble::Away(format!("{}: {why}", self.address.place()))
+    }
+
+    /// Nothing answers there, as far as is known: it may be away, and it may be the wrong address.
+    fn unreachable(&self, why: &str) -> Trouble {
+        self.away(&format!(
+            "{why}; check that RabbitMQ runs there and that SAPO_SYNC__BROKER__URL names its host and port"
+        ))
     }
 
     /// What an error of the broker means, and what to do about it.

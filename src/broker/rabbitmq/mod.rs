@@ -83,18 +83,32 @@ impl RabbitMq {
     /// # Errors
     /// [`BrokerError::Refused`] where trying again would be of no use: the settings, a right, or what exists.
     pub async fn open(settings: RabbitSettings) -> Result<Self, BrokerError> {
-        let topology = Topology::new(&settings.prefix, settings.partitions).map_err(BrokerError::Refused)?;
-        let dial = Arc::new(Dial::new(&settings.url, topology, &settings.name).map_err(BrokerError::Refused)?);
-        let first = match Session::open(&dial).await {
-            Err(Trouble::Refused(why)) => return Err(BrokerError::Refused(why)),
-            first => first,
-        };
+        let dial = dial(&settings)?;
+        let first = Session::open(&dial).await;
+        match first {
+            Err(Trouble::Refused(why)) => Err(BrokerError::Refused(why)),
+            first => Ok(Self::begin(dial, first, &settings)),
+        }
+    }
+
+    /// The same for a process that has where to keep events meanwhile: a broker that refuses it is waited for as one
+    /// that is away, and the log says why.
+    ///
+    /// # Errors
+    /// [`BrokerError::Refused`] where the settings cannot be read.
+    pub async fn open_patiently(settings: RabbitSettings) -> Result<Self, BrokerError> {
+        let dial = dial(&settings)?;
+        let first = Session::open(&dial).await;
+        Ok(Self::begin(dial, first, &settings))
+    }
+
+    fn begin(dial: Arc<Dial>, first: Result<Session, Trouble>, settings: &RabbitSettings) -> Self {
         let closing = CancellationToken::new();
         let tracker = TaskTracker::new();
         let (publisher, publishing) =
             Publisher::new(Arc::clone(&dial), first, settings.window, settings.publish_timeout, closing.clone());
         let publishing = AbortOnDropHandle::new(tracker.spawn(publishing));
-        Ok(Self {
+        Self {
             inner: Arc::new(Inner {
                 dial,
                 publisher,
@@ -104,7 +118,7 @@ impl RabbitMq {
                 shelves: Mutex::default(),
                 _publishing: publishing,
             }),
-        })
+        }
     }
 
     /// Whether publishes are being confirmed.
@@ -162,6 +176,12 @@ impl RabbitMq {
         channel.close(200, "OK".into()).await?;
         Ok(Depth { events: counts.into_iter().sum(), dead })
     }
+}
+
+/// How connections are made with these settings.
+fn dial(settings: &RabbitSettings) -> Result<Arc<Dial>, BrokerError> {
+    let topology = Topology::new(&settings.prefix, settings.partitions).map_err(BrokerError::Refused)?;
+    Ok(Arc::new(Dial::new(&settings.url, topology, &settings.name).map_err(BrokerError::Refused)?))
 }
 
 #[async_trait]

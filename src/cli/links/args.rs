@@ -37,7 +37,7 @@ pub struct ListArgs {
     /// Only in this state: linked, error, or of a web unlinked
     #[arg(long, value_parser = state)]
     pub state: Option<VariantState>,
-    /// Only the products with this SKU
+    /// Only the products with this SKU; all of them, whatever --limit says
     #[arg(long, value_parser = NonEmptyStringValueParser::new())]
     pub sku: Option<String>,
     /// Only this kind: product, category, customer or order
@@ -60,7 +60,7 @@ pub struct AllArgs {
     /// With --all: only in this state: linked, unlinked or error
     #[arg(long, requires = "all", value_parser = state)]
     pub state: Option<VariantState>,
-    /// With --all: only with this SKU, or this id of a variant or product
+    /// With --all: only with this in the name, a SKU that begins so, or this id of a variant or product
     #[arg(long, requires = "all", value_name = "TEXT", value_parser = NonEmptyStringValueParser::new())]
     pub search: Option<String>,
     /// With --all: only with this code, such as `only_on_sapo`
@@ -123,7 +123,8 @@ pub struct CompareArgs {
     /// Every link; those that differ are shown
     #[arg(long)]
     pub all: bool,
-    /// Read both sides through their APIs now, two calls a product, instead of what is stored
+    /// Read both sides through their APIs now instead of what is stored: two calls a product, one more where a web
+    /// location is chosen
     #[arg(long)]
     pub live: bool,
     /// With --all: show at most so many links that differ

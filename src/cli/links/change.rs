@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use super::args::{AllArgs, ChangeArgs, LinkArgs};
-use super::{pushing_connection, web_connection};
+use super::{When, pushing_connection, web_connection};
 use crate::cli::dead::confirmed;
 use crate::cli::exit::{Exit, NotFound};
 use crate::cli::jobs::Work;
@@ -60,24 +60,32 @@ impl Told {
 /// Links variants, or sends orders that were not synchronised.
 pub async fn link(invocation: &Invocation, args: LinkArgs) -> anyhow::Result<Exit> {
     let store = invocation.store().await?;
-    let connection = pushing_connection(&store.snapshot().await?, &args.connection)?;
+    let known = store.snapshot().await?;
+    let connection = pushing_connection(&known, &args.connection)?;
     if args.all.all {
         return all(invocation, store, &connection, Deed::Link, args.all).await;
     }
+    let when = When::of(&known, &connection.name);
     let mut worst = Exit::Fine;
     let skus = args.skus.into_iter().map(|sku| (format!("SKU {sku}"), Target::Sku(sku)));
     let pairs = args.pairs.into_iter().map(|(sapo, web)| (format!("{sapo}:{web}"), Target::Pair { sapo, web }));
     for (object, target) in skus.chain(pairs) {
-        let told = link_one(&store, &connection, &object, &target).await?;
+        let told = link_one(&store, &connection, &object, &target, &when).await?;
         worst = worst.max(told.print(invocation, Deed::Link));
     }
     for order in &args.orders {
-        worst = worst.max(send_order(&store, &connection, order).await?.print(invocation, Deed::Link));
+        worst = worst.max(send_order(&store, &connection, order, &when).await?.print(invocation, Deed::Link));
     }
     Ok(worst)
 }
 
-async fn link_one(store: &Store, connection: &Connection, object: &str, target: &Target) -> anyhow::Result<Told> {
+async fn link_one(
+    store: &Store,
+    connection: &Connection,
+    object: &str,
+    target: &Target,
+    when: &When,
+) -> anyhow::Result<Told> {
     match linking::link_by_hand(store, &connection.name, target, ACTOR).await {
         Ok(linked) => {
             let link = linked.link;
@@ -93,7 +101,7 @@ async fn link_one(store: &Store, connection: &Connection, object: &str, target: 
             Ok(Told::done(
                 object,
                 "linked",
-                format!("đã liên kết (linked): {ids}; stock and price are pushed by `sapo-sync up`, where it runs"),
+                format!("đã liên kết (linked): {ids}; stock and price are pushed {}", when.text),
             ))
         }
         Err(LinkRefused::Store(error)) => Err(error.into()),
@@ -108,19 +116,14 @@ async fn push(store: &Store, connection: &Connection, link: &Link) -> anyhow::Re
     Ok(())
 }
 
-async fn send_order(store: &Store, connection: &Connection, order: &str) -> anyhow::Result<Told> {
-    let mut filter = ChannelOrderFilter {
+async fn send_order(store: &Store, connection: &Connection, order: &str, when: &When) -> anyhow::Result<Told> {
+    let filter = ChannelOrderFilter {
         connection: Some(connection.name.clone()),
         search: Some(order.to_owned()),
         limit: 2,
         ..ChannelOrderFilter::default()
     };
-    let mut found = store.list_channel_orders(&filter).await?;
-    if found.is_empty() {
-        // A shell takes what follows a bare # for a comment, so the name may be given without it.
-        filter.search = Some(format!("#{order}"));
-        found = store.list_channel_orders(&filter).await?;
-    }
+    let found = store.list_channel_orders(&filter).await?;
     let [row] = found.as_slice() else {
         let (code, text) = if found.is_empty() {
             (
@@ -138,8 +141,8 @@ async fn send_order(store: &Store, connection: &Connection, order: &str) -> anyh
     many::send_order(store, connection, &row.order_id, &row.name, ACTOR).await?;
     Ok(Told::done(
         order,
-        "sent",
-        "được gửi sang POS (sent to the POS by `sapo-sync up`, where it runs); `sapo-sync events show` tells how it ends",
+        when.code.unwrap_or("sent"),
+        format!("gửi sang POS: it is sent {}; `sapo-sync events show` tells how it ends", when.text),
     ))
 }
 
@@ -157,21 +160,22 @@ async fn change(invocation: &Invocation, deed: Deed, args: ChangeArgs) -> anyhow
     let store = invocation.store().await?;
     // What is stopped keeps its links, and they may be cut.
     let of = if deed == Deed::Unlink { web_connection } else { pushing_connection };
-    let connection = of(&store.snapshot().await?, &args.connection)?;
+    let known = store.snapshot().await?;
+    let connection = of(&known, &args.connection)?;
     if args.all.all {
         return all(invocation, store, &connection, deed, args.all).await;
     }
+    let when = When::of(&known, &connection.name);
+    let doing = Doing { invocation, store: &store, connection: &connection, deed, when };
     let mut worst = Exit::Fine;
     for sku in &args.skus {
         let links = links_of_sku(&store, &connection.name, sku).await?;
-        let object = format!("SKU {sku}");
-        worst = worst.max(change_links(invocation, &store, &connection, deed, &object, links).await?);
+        worst = worst.max(doing.change(&format!("SKU {sku}"), links).await?);
     }
     for (sapo, web) in &args.pairs {
         let link = store.link_by_sapo(&connection.name, LinkKind::Product, sapo).await?;
         let links: Vec<Link> = link.into_iter().filter(|link| link.channel_id == *web).collect();
-        let object = format!("{sapo}:{web}");
-        worst = worst.max(change_links(invocation, &store, &connection, deed, &object, links).await?);
+        worst = worst.max(doing.change(&format!("{sapo}:{web}"), links).await?);
     }
     Ok(worst)
 }
@@ -190,40 +194,45 @@ pub async fn links_of_sku(store: &Store, connection: &str, sku: &str) -> anyhow:
     Ok(links)
 }
 
-async fn change_links(
-    invocation: &Invocation,
-    store: &Store,
-    connection: &Connection,
+/// What is done with the links that are named.
+struct Doing<'a> {
+    invocation: &'a Invocation,
+    store: &'a Store,
+    connection: &'a Connection,
     deed: Deed,
-    object: &str,
-    links: Vec<Link>,
-) -> anyhow::Result<Exit> {
-    if links.is_empty() {
-        let text = "there is no such link; `sapo-sync links list --connection NAME` shows what is linked";
-        return Ok(Told::refused(object, "not_linked", text).print(invocation, deed));
+    when: When,
+}
+
+impl Doing<'_> {
+    /// Does it to the links of one thing that was named.
+    async fn change(&self, object: &str, links: Vec<Link>) -> anyhow::Result<Exit> {
+        if links.is_empty() {
+            let text = "there is no such link; `sapo-sync links list --connection NAME` shows what is linked";
+            return Ok(Told::refused(object, "not_linked", text).print(self.invocation, self.deed));
+        }
+        let mut worst = Exit::Fine;
+        for link in links {
+            worst = worst.max(self.change_one(object, &link).await?.print(self.invocation, self.deed));
+        }
+        Ok(worst)
     }
-    let mut worst = Exit::Fine;
-    for link in links {
+
+    async fn change_one(&self, object: &str, link: &Link) -> anyhow::Result<Told> {
         let ids = format!("POS {} ⇄ web {}", link.sapo_id, link.channel_id);
-        let told = match deed {
-            Deed::Unlink if linking::unlink(store, &connection.name, &link, ACTOR).await? => Told::done(
+        Ok(match self.deed {
+            Deed::Unlink if linking::unlink(self.store, &self.connection.name, link, ACTOR).await? => Told::done(
                 object,
                 "unlinked",
                 format!("đã hủy liên kết (cut): {ids}; stock and price are pushed no more; undo: sapo-sync links link"),
             ),
             Deed::Unlink => Told::same(object, "unlinked", format!("was cut before: {ids}")),
             Deed::Link | Deed::Sync => {
-                push(store, connection, &link).await?;
-                Told::done(
-                    object,
-                    "pushed_now",
-                    format!("đồng bộ ngay (pushed by `sapo-sync up`, where it runs): {ids}"),
-                )
+                push(self.store, self.connection, link).await?;
+                let code = self.when.code.unwrap_or("pushed_now");
+                Told::done(object, code, format!("đồng bộ ngay: {ids}; stock and price are pushed {}", self.when.text))
             }
-        };
-        worst = worst.max(told.print(invocation, deed));
+        })
     }
-    Ok(worst)
 }
 
 /// Counted, asked, stored as a job, and followed; a job of the same wish is joined.

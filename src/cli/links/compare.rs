@@ -14,6 +14,7 @@ use crate::cli::exit::Exit;
 use crate::cli::out;
 use crate::cli::setup::Invocation;
 use crate::destination::omni::client::Choice;
+use crate::destination::web::client::MOST_ROWS;
 use crate::destination::{CallError, OmniClient, WebClient};
 use crate::domain::clock::{Clock, until};
 use crate::domain::connection::Connection;
@@ -44,6 +45,8 @@ struct Live {
     omni: OmniClient,
     web: WebClient,
     clock: Clock,
+    /// The location whose stock alone is ours, at a web that has several.
+    location: Option<u64>,
     /// The last product of each side: its variants come one after the other.
     last: Option<(Link, PosProduct, WebProduct)>,
 }
@@ -240,7 +243,8 @@ fn live(invocation: &Invocation, store: &Store, known: &Snapshot, connection: &C
     let account = known.connections.get(&connection.name).context("the connection went just now")?;
     let omni = OmniClient::new(&http, &shop.alias, shop.access_token.clone(), shop.base_url.as_deref())?;
     let web = WebClient::new(&http, &connection.site, web_access(account), account.base_url.as_deref())?;
-    Ok(Live { omni: omni.dry(), web: web.dry(), clock: store.clock().clone(), last: None })
+    let location = connection.settings.web.web_location;
+    Ok(Live { omni: omni.dry(), web: web.dry(), clock: store.clock().clone(), location, last: None })
 }
 
 impl Live {
@@ -255,7 +259,10 @@ impl Live {
             let sapo = self.calling(|| self.omni.product(&sapo_id)).await?;
             let web = self.calling(|| self.web.product(&web_id)).await?;
             match (sapo, web) {
-                (Some(sapo), Some(web)) => self.last = Some((link.clone(), sapo, web)),
+                (Some(sapo), Some(mut web)) => {
+                    self.read_levels(&mut web).await?;
+                    self.last = Some((link.clone(), sapo, web));
+                }
                 (None, _) => return Ok(Err("its product is not on the POS any more".to_owned())),
                 (_, None) => return Ok(Err("its product is not on the web any more".to_owned())),
             }
@@ -270,6 +277,16 @@ impl Live {
             (None, _) => Err("its variant is not on the POS any more".to_owned()),
             (_, None) => Err("its variant is not on the web any more".to_owned()),
         })
+    }
+
+    /// Reads what lies at the one location that is ours: the product states no more than the sum over all locations.
+    async fn read_levels(&self, product: &mut WebProduct) -> anyhow::Result<()> {
+        let Some(location) = self.location else { return Ok(()) };
+        for items in product.counted_items().chunks(MOST_ROWS as usize) {
+            let levels = self.calling(|| self.web.levels(location, items)).await?.unwrap_or_default();
+            product.set_levels(location, |item| levels.get(item).copied());
+        }
+        Ok(())
     }
 
     /// Makes a reading call, waiting for its turn; `None` where the object is not there.

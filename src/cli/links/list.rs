@@ -1,18 +1,20 @@
 //! `links list`: variants of a web with their states, orders of a web, or links as such.
 
-use anyhow::bail;
 use serde_json::{Map, Value, json};
 
 use super::args::ListArgs;
-use super::{csv, label, why};
-use crate::cli::exit::Exit;
+use super::why::why;
+use super::{csv, label};
+use crate::cli::exit::{Exit, Usage};
 use crate::cli::out;
 use crate::cli::setup::{Invocation, no_connection};
 use crate::domain::event::System;
 use crate::domain::linking::{Side, VariantState};
+use crate::domain::sku::Sku;
 use crate::domain::time;
 use crate::store::Store;
 use crate::store::channel_orders::{ChannelOrder, ChannelOrderFilter, ChannelOrderState};
+use crate::store::connections::Snapshot;
 use crate::store::links::{Link, LinkFilter, LinkKind, LinkState};
 use crate::store::variants::{Variant, VariantFilter};
 
@@ -28,7 +30,7 @@ const PAGE: i64 = 500;
 /// Lists what is asked for.
 pub async fn run(invocation: &Invocation, args: ListArgs) -> anyhow::Result<Exit> {
     if args.csv && invocation.json {
-        bail!("--csv and --json are two forms of one answer; give one of them");
+        return Err(wrong("--csv and --json are two forms of one answer; give one of them"));
     }
     let store = invocation.store().await?;
     let known = store.snapshot().await?;
@@ -42,22 +44,40 @@ pub async fn run(invocation: &Invocation, args: ListArgs) -> anyhow::Result<Exit
     match kind {
         None | Some(LinkKind::Product) if is_web => variants(invocation, &store, &name, args).await,
         Some(LinkKind::Order) if is_web => orders(invocation, &store, &name, args).await,
-        _ => links(invocation, &store, kind, args).await,
+        _ => links(invocation, &store, &known, kind, args).await,
     }
 }
 
-async fn links(invocation: &Invocation, store: &Store, kind: Option<LinkKind>, args: ListArgs) -> anyhow::Result<Exit> {
+fn wrong(text: &str) -> anyhow::Error {
+    Usage(text.to_owned()).into()
+}
+
+/// At most so many rows: every one of a SKU, so that all its candidates are seen, else what --limit says.
+fn most(args: &ListArgs) -> i64 {
+    if args.sku.as_deref().and_then(Sku::new).is_some() { i64::MAX } else { args.filter.limit }
+}
+
+async fn links(
+    invocation: &Invocation,
+    store: &Store,
+    known: &Snapshot,
+    kind: Option<LinkKind>,
+    args: ListArgs,
+) -> anyhow::Result<Exit> {
     let state = match args.state {
         None => None,
         Some(VariantState::Linked) => Some(LinkState::Linked),
         Some(VariantState::Error) => Some(LinkState::Error),
-        Some(VariantState::Unlinked) => bail!(
-            "what is not linked is known of webs alone: add --connection with the name of one (`sapo-sync connect list`)"
-        ),
+        Some(VariantState::Unlinked) => {
+            return Err(wrong(
+                "what is not linked is known of webs alone: add --connection with the name of one (`sapo-sync connect list`)",
+            ));
+        }
     };
     if args.side.is_some() {
-        bail!("--side is for the variants of a web: add --connection with the name of one");
+        return Err(wrong("--side is for the variants of a web: add --connection with the name of one"));
     }
+    let most = most(&args);
     let filter = args.filter;
     let rows = store
         .list_links(&LinkFilter {
@@ -68,23 +88,27 @@ async fn links(invocation: &Invocation, store: &Store, kind: Option<LinkKind>, a
             search: filter.search,
             code: filter.code,
             since: filter.since.map(|since| since.seen_from(store.clock().now())),
-            limit: if args.csv { i64::MAX } else { filter.limit.saturating_add(1) },
+            limit: if args.csv { i64::MAX } else { most.saturating_add(1) },
         })
         .await?;
     if args.csv {
         csv::header(&LINKS);
         for link in &rows {
-            let cells = link_cells(link, link.state.clone());
+            let cells = link_cells(link, link.state.clone(), out::or_dash(link.code.as_deref()));
             csv::row(&cells.iter().map(String::as_str).collect::<Vec<_>>());
         }
         return Ok(Exit::Fine);
     }
-    let cells = |link: &Link| link_cells(link, label(&link.state).to_owned());
-    out::list(invocation.json, filter.limit, &rows, &LINKS, cells, out::row);
+    let cells = |link: &Link| {
+        let channel = known.connections.get(&link.connection).map_or(System::Web, |row| row.connection.channel);
+        let kind = LinkKind::from_word(&link.kind).unwrap_or(LinkKind::Product);
+        link_cells(link, label(&link.state).to_owned(), code_cell(channel, kind, link.code.as_deref()))
+    };
+    out::list(invocation.json, most, &rows, &LINKS, cells, out::row);
     Ok(Exit::Fine)
 }
 
-fn link_cells(link: &Link, state: String) -> Vec<String> {
+fn link_cells(link: &Link, state: String, code: String) -> Vec<String> {
     vec![
         link.connection.clone(),
         link.kind.clone(),
@@ -92,7 +116,7 @@ fn link_cells(link: &Link, state: String) -> Vec<String> {
         link.sapo_id.clone(),
         link.channel_id.clone(),
         state,
-        out::or_dash(link.code.as_deref()),
+        code,
         out::or_dash(link.reason.as_deref()),
         out::local(link.updated_at),
     ]
@@ -100,8 +124,11 @@ fn link_cells(link: &Link, state: String) -> Vec<String> {
 
 async fn variants(invocation: &Invocation, store: &Store, name: &str, args: ListArgs) -> anyhow::Result<Exit> {
     if args.filter.since.is_some() {
-        bail!("--since is for links and orders: add --kind order, or leave it out");
+        return Err(wrong(
+            "--since is for links and orders, for when a variant's state changed is not kept: add --kind order, or leave it out",
+        ));
     }
+    let most = most(&args);
     let wanted = VariantFilter {
         connection: name.to_owned(),
         side: args.side,
@@ -110,14 +137,14 @@ async fn variants(invocation: &Invocation, store: &Store, name: &str, args: List
         search: args.filter.search,
         code: args.filter.code,
         after: None,
-        limit: args.filter.limit.saturating_add(1),
+        limit: most.saturating_add(1),
     };
     if args.csv {
         return variants_csv(store, wanted).await;
     }
     counts(invocation, store, name, args.side).await?;
     let rows = store.list_variants(&wanted).await?;
-    out::list(invocation.json, args.filter.limit, &rows, &VARIANTS, variant_cells, variant_object);
+    out::list(invocation.json, most, &rows, &VARIANTS, variant_cells, variant_object);
     Ok(Exit::Fine)
 }
 
@@ -130,10 +157,10 @@ async fn counts(invocation: &Invocation, store: &Store, name: &str, side: Option
         if invocation.json {
             let states: Map<String, Value> =
                 VariantState::ALL.iter().map(|state| (state.to_string(), json!(of(*state)))).collect();
-            out::json(&out::with(
-                json!({"type": "count", "connection": name, "side": side_word(side.as_str()), "all": all}),
-                &[("states", Value::Object(states))],
-            ));
+            out::json(&json!({
+                "type": "count", "connection": name, "kind": "product", "side": side_word(side.as_str()), "all": all,
+                "states": states,
+            }));
             continue;
         }
         let tabs: Vec<String> =
@@ -151,11 +178,12 @@ fn side_word(side: &str) -> &'static str {
     if side == Side::Sapo.as_str() { "sapo" } else { "web" }
 }
 
-fn code_cell(code: Option<&str>) -> String {
-    match code.filter(|code| !code.is_empty()) {
-        None => "–".to_owned(),
-        Some(code) if why(code) == code => code.to_owned(),
-        Some(code) => format!("{} ({code})", why(code)),
+/// A code, with what it means to the owner.
+fn code_cell(channel: System, kind: LinkKind, code: Option<&str>) -> String {
+    let Some(code) = code.filter(|code| !code.is_empty()) else { return "–".to_owned() };
+    match why(channel, kind, code) {
+        Some(words) => format!("{words} ({code})"),
+        None => code.to_owned(),
     }
 }
 
@@ -167,7 +195,7 @@ fn variant_cells(variant: &Variant) -> Vec<String> {
         variant.product_id.clone(),
         variant.variant_id.clone(),
         label(&variant.state).to_owned(),
-        code_cell(variant.code.as_deref()),
+        code_cell(System::Web, LinkKind::Product, variant.code.as_deref()),
         out::or_dash(variant.reason.as_deref()),
     ]
 }
@@ -212,7 +240,7 @@ async fn variants_csv(store: &Store, mut wanted: VariantFilter) -> anyhow::Resul
 
 async fn orders(invocation: &Invocation, store: &Store, name: &str, args: ListArgs) -> anyhow::Result<Exit> {
     if args.side.is_some() || args.sku.is_some() {
-        bail!("--side and --sku are for products; an order is found with --search and its name");
+        return Err(wrong("--side and --sku are for products; an order is found with --search and its name"));
     }
     let mut wanted = ChannelOrderFilter {
         connection: Some(name.to_owned()),
@@ -236,20 +264,27 @@ async fn orders(invocation: &Invocation, store: &Store, name: &str, args: ListAr
             }
         }
     }
-    if !invocation.json {
-        let counted = store.count_channel_orders(name).await?;
-        let of = |state: &str| counted.iter().find(|row| row.0 == state).map_or(0, |row| row.1);
-        let all: i64 = counted.iter().map(|row| row.1).sum();
-        let tabs: Vec<String> = ChannelOrderState::ALL
-            .iter()
-            .map(|state| format!("{} {}", label(state.as_str()), of(state.as_str())))
-            .collect();
-        out::line(format!("Đơn hàng đồng bộ: Tất cả (all) {all} · {}", tabs.join(" · ")));
-    }
+    order_counts(invocation, store, name).await?;
     let rows = store.list_channel_orders(&wanted).await?;
     let object = |row: &ChannelOrder| out::with(out::row(row), &[("type", json!("order"))]);
     out::list(invocation.json, args.filter.limit, &rows, &ORDERS, order_cells, object);
     Ok(Exit::Fine)
+}
+
+/// The same tabs of the orders screen.
+async fn order_counts(invocation: &Invocation, store: &Store, name: &str) -> anyhow::Result<()> {
+    let counted = store.count_channel_orders(name).await?;
+    let of = |state: &str| counted.iter().find(|row| row.0 == state).map_or(0, |row| row.1);
+    let all: i64 = counted.iter().map(|row| row.1).sum();
+    let states = ChannelOrderState::ALL.iter().map(|state| state.as_str());
+    if invocation.json {
+        let states: Map<String, Value> = states.map(|state| (state.to_owned(), json!(of(state)))).collect();
+        out::json(&json!({"type": "count", "connection": name, "kind": "order", "all": all, "states": states}));
+        return Ok(());
+    }
+    let tabs: Vec<String> = states.map(|state| format!("{} {}", label(state), of(state))).collect();
+    out::line(format!("Đơn hàng đồng bộ: Tất cả (all) {all} · {}", tabs.join(" · ")));
+    Ok(())
 }
 
 fn order_cells(row: &ChannelOrder) -> Vec<String> {
@@ -257,7 +292,7 @@ fn order_cells(row: &ChannelOrder) -> Vec<String> {
         row.name.clone(),
         row.order_id.clone(),
         label(&row.state).to_owned(),
-        code_cell(Some(&row.code)),
+        code_cell(System::Web, LinkKind::Order, Some(&row.code)),
         row.reason.clone(),
         out::local(row.updated_at),
     ]

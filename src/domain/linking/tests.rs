@@ -70,10 +70,13 @@ fn a_sku_that_a_side_has_twice_is_an_error_that_names_every_candidate() {
 }
 
 #[test]
-fn a_sku_on_thousands_of_variants_names_some_and_counts_the_rest() {
+fn a_sku_on_thousands_of_variants_names_some_counts_the_rest_and_says_where_all_are_seen() {
     let rows: Vec<Candidate> = (0..5_000).map(|id| sapo(&id.to_string())).collect();
     let reason = judge("0", &rows).rows[0].reason.clone().unwrap();
-    assert!(reason.len() < 2_000 && reason.contains("and 4980 more on Sapo"), "{reason}");
+    let shown = "and 4980 more on Sapo (`sapo-sync links list --connection NAME --sku SKU` shows all); leave it";
+    assert!(reason.len() < 2_000 && reason.contains(shown), "{reason}");
+    let few = judge("0", &rows[..NAMED]).rows[0].reason.clone().unwrap();
+    assert!(!few.contains("more") && !few.contains("links list"), "{few}");
 }
 
 #[test]
@@ -101,6 +104,20 @@ fn a_linked_variant_keeps_its_link_whatever_its_sku_is_now() {
     assert!(judged.rows[0].reason.as_ref().unwrap().contains("empty on Sapo and AO on the web"));
     let refused = judge("AO", &[joined(sapo("1"), "9", "AO", Some("missing_scope")), sapo("2")]);
     assert_eq!(told(&refused), [("error", "missing_scope"), ("error", "ambiguous")], "a link in error stands");
+}
+
+#[test]
+fn a_link_through_which_something_is_not_pushed_is_in_good_order_and_says_so_before_a_changed_sku() {
+    for code in [UNMANAGED, STOCK_UNKNOWN, NO_PRICE] {
+        let flagged = |sku: &str| joined(sapo("1"), "9", sku, Some(code));
+        let same = judge("AO", &[flagged("AO"), sapo("2")]);
+        assert_eq!((told(&same), same.link), (vec![("linked", code), ("error", "ambiguous")], None));
+        let renamed = judge("AO", &[flagged("NEW")]);
+        assert_eq!(told(&renamed), [("linked", code)]);
+        let reason = renamed.rows[0].reason.as_deref().unwrap();
+        assert!(reason.starts_with("because; it stays linked") && reason.contains("NEW on the web"), "{reason}");
+    }
+    assert!(!is_flag(DELETED) && !is_flag("missing_scope"));
 }
 
 #[test]

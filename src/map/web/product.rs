@@ -4,6 +4,7 @@ use rust_decimal::Decimal;
 use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::domain::connection::{PriceSettings, Settings};
+use crate::domain::linking::{NO_PRICE, STOCK_UNKNOWN, UNMANAGED};
 use crate::domain::product::PosVariant;
 use crate::domain::sku::Sku;
 use crate::domain::web::WebVariant;
@@ -118,9 +119,9 @@ impl Note {
     pub fn code(&self) -> &'static str {
         match self {
             Self::StockClamped { .. } => "stock_clamped",
-            Self::StockUnknown { .. } => "stock_unknown",
-            Self::Unmanaged => "unmanaged",
-            Self::NoPrice { .. } => "no_price",
+            Self::StockUnknown { .. } => STOCK_UNKNOWN,
+            Self::Unmanaged => UNMANAGED,
+            Self::NoPrice { .. } => NO_PRICE,
             Self::NoCompareAt { .. } => "no_compare_at",
             Self::CompareAtCleared { .. } => "compare_at_cleared",
         }
@@ -159,6 +160,18 @@ impl Note {
             }
         }
     }
+}
+
+/// What a link says of what is not pushed through it, as long as that is so: a code, of the stock where it is the stock,
+/// and every reason. `managed` tells whether the web counts the variant's stock.
+pub fn withheld(notes: &[Note], managed: bool) -> Option<(&'static str, String)> {
+    let uncounted = Note::Unmanaged;
+    let stock =
+        if managed { notes.iter().find(|note| matches!(note, Note::StockUnknown { .. })) } else { Some(&uncounted) };
+    let price = notes.iter().find(|note| matches!(note, Note::NoPrice { .. }));
+    let code = stock.or(price)?.code();
+    let reasons: Vec<String> = stock.into_iter().chain(price).map(Note::reason).collect();
+    Some((code, reasons.join("; ")))
 }
 
 /// Maps a POS variant to the fields that we own on a web.

@@ -166,6 +166,28 @@ fn every_note_says_what_was_done_and_every_failure_what_mends_it() {
     }
 }
 
+#[test]
+fn what_is_not_pushed_is_said_of_the_stock_first_and_what_is_pushed_all_the_same_is_not() {
+    let branch = || Note::StockUnknown { branch: Some("58002".into()) };
+    let price = || Note::NoPrice { list: "VANG".into() };
+    let clamped = || Note::StockClamped { was: decimal("-2") };
+    for (notes, managed, code, said) in [
+        (vec![], true, None, vec![]),
+        (vec![clamped(), Note::NoCompareAt { list: "VANG".into() }], true, None, vec![]),
+        (vec![], false, Some("unmanaged"), vec!["Quản lý kho"]),
+        (vec![branch()], false, Some("unmanaged"), vec!["Quản lý kho"]),
+        (vec![branch()], true, Some("stock_unknown"), vec!["58002"]),
+        (vec![clamped(), price()], true, Some("no_price"), vec!["VANG"]),
+        (vec![price(), Note::Unmanaged], false, Some("unmanaged"), vec!["Quản lý kho", "; ", "VANG"]),
+        (vec![branch(), price()], true, Some("stock_unknown"), vec!["58002", "; ", "VANG"]),
+    ] {
+        let found = withheld(&notes, managed);
+        assert_eq!(found.as_ref().map(|(code, _)| *code), code, "{notes:?}");
+        let reason = found.map(|(_, reason)| reason).unwrap_or_default();
+        assert!(said.iter().all(|word| reason.contains(word)) && !reason.contains("-2"), "{notes:?}: {reason}");
+    }
+}
+
 fn any_target() -> impl Strategy<Value = Target> {
     let amount = || (0_i64..1_000_000).prop_map(|amount| Decimal::new(amount, 2));
     let stock = proptest::option::of(0_i64..1_000);

@@ -1,5 +1,5 @@
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
@@ -54,9 +54,13 @@ async fn faults_after_the_work_lose_only_the_answer() {
 async fn late_work_is_done_after_the_connection_is_gone() {
     let (sandbox, _) = small().await;
     let receiver = Receiver::start(&sandbox).await;
-    fault(&sandbox, ApiEffect::WorkLater(Duration::from_millis(50)));
+    let late = Duration::from_secs(1);
+    fault(&sandbox, ApiEffect::WorkLater(late));
+    let began = Instant::now();
     assert!(post(&sandbox).await.is_err());
-    assert!(sandbox.omni().orders().is_empty());
+    let made = sandbox.omni().orders().len();
+    // On a slow machine the work may be due by now.
+    assert!(made == 0 || began.elapsed() >= late, "it was done before its time");
     sandbox.webhooks_settled().await;
     assert_eq!(sandbox.omni().orders().len(), 1);
     assert_eq!(receiver.topics(), ["orders/create"]);

@@ -33,6 +33,7 @@ pub use given::{NewWebProduct, NewWebVariant, WebProductIds};
 pub use owner::Web;
 pub use place::{PlaceWebOrder, WebBuyer};
 
+pub(crate) use given::CompareAt;
 pub(crate) use http::router;
 pub(crate) use part::WebPart;
 pub(crate) use seed::fill;

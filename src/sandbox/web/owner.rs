@@ -112,6 +112,14 @@ impl<'a> Web<'a> {
         })
     }
 
+    /// Gives a product another name.
+    ///
+    /// # Errors
+    /// When there is no such product.
+    pub fn rename(&self, id: u64, name: &str) -> Result<(), String> {
+        self.change(|state| state.put_product(id, &serde_json::json!({"product": {"name": name}})))
+    }
+
     /// Shows or hides a product.
     ///
     /// # Errors

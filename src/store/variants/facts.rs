@@ -51,9 +51,64 @@ impl ProductRows {
     }
 }
 
+/// What a web says of a variant, with the stock at single locations that is known of it: no product states that.
+/// `None` where nothing is to be added.
+pub(super) fn with_known_levels(said: &str, known: &str) -> Option<String> {
+    let mut said: WebVariant = serde_json::from_str(said).ok()?;
+    let known: WebVariant = serde_json::from_str(known).ok()?;
+    let stated = said.levels.len();
+    for (location, level) in known.levels {
+        said.levels.entry(location).or_insert(level);
+    }
+    if said.levels.len() == stated { None } else { serde_json::to_string(&said).ok() }
+}
+
+/// What is known of a web's variant, with the stock at single locations that is another in `now` than in `before`,
+/// unless that was told anew meanwhile. `None` where nothing is to be changed.
+pub(in crate::store) fn with_set_levels(known: &str, before: &str, now: &str) -> Option<String> {
+    let mut known: WebVariant = serde_json::from_str(known).ok()?;
+    let before: WebVariant = serde_json::from_str(before).ok()?;
+    let now: WebVariant = serde_json::from_str(now).ok()?;
+    let mut changed = false;
+    for (location, level) in now.levels {
+        let was = before.levels.get(&location);
+        if was != Some(&level) && known.levels.get(&location) == was {
+            known.levels.insert(location, level);
+            changed = true;
+        }
+    }
+    if changed { serde_json::to_string(&known).ok() } else { None }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// What a web says of a variant, as JSON: its stock everywhere, and at single locations.
+    fn web(quantity: i64, levels: &[(u64, i64)]) -> String {
+        let levels = levels.iter().map(|(location, level)| (*location, (*level).into())).collect();
+        let variant = WebVariant { quantity: Some(quantity.into()), levels, ..WebVariant::default() };
+        serde_json::to_string(&variant).unwrap()
+    }
+
+    #[test]
+    fn what_is_known_of_single_locations_stands_until_it_is_told_anew() {
+        let known = web(10, &[(7, 6), (8, 4)]);
+        assert_eq!(with_known_levels(&web(3, &[]), &known), Some(web(3, &[(7, 6), (8, 4)])));
+        assert_eq!(with_known_levels(&web(3, &[(7, 2)]), &known), Some(web(3, &[(7, 2), (8, 4)])));
+        assert_eq!(with_known_levels(&web(3, &[(7, 2), (8, 1)]), &known), None);
+        assert_eq!(with_known_levels(&known, &web(3, &[])), None);
+        assert_eq!(with_known_levels("{}", &known), None, "what cannot be read stays as it is");
+    }
+
+    #[test]
+    fn a_stock_that_was_set_is_taken_over_unless_the_web_has_told_of_that_very_one() {
+        let (before, now) = (web(10, &[(7, 6), (8, 4)]), web(10, &[(7, 5), (8, 4)]));
+        assert_eq!(with_set_levels(&web(3, &[(7, 6), (8, 1)]), &before, &now), Some(web(3, &[(7, 5), (8, 1)])));
+        assert_eq!(with_set_levels(&web(3, &[(7, 2)]), &before, &now), None, "told anew meanwhile");
+        assert_eq!(with_set_levels(&web(3, &[(7, 6)]), &before, &before), None);
+        assert_eq!(with_set_levels(&web(3, &[]), &web(3, &[]), &web(3, &[(7, 5)])), Some(web(3, &[(7, 5)])));
+    }
 
     #[test]
     fn facts_are_read_as_they_were_written() {

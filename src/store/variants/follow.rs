@@ -6,6 +6,15 @@ use crate::domain::linking::{Candidate, Joined, Side, is_dead, judge, of_link};
 use crate::store::links::Link;
 use crate::store::{Store, StoreError, Tx};
 
+/// What a link in good order says of what is not pushed through it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LinkFlag {
+    /// The web's variant.
+    pub channel_id: String,
+    /// Code and reason ([`crate::domain::linking::is_flag`]); none where all is pushed.
+    pub said: Option<(String, String)>,
+}
+
 /// A link with what both its rows say now.
 #[derive(sqlx::FromRow)]
 struct Followed {
@@ -62,6 +71,33 @@ impl Store {
         sql.push(" and kind = 'product' and sapo_id = ").push_bind(link.sapo_id.as_str());
         sql.build().execute(&mut **tx).await?;
         Ok(())
+    }
+
+    /// Has links in good order, and their rows, say what is not pushed through them. One in error stays as it is.
+    pub async fn set_link_flags(&self, connection: &str, flags: &[LinkFlag]) -> Result<(), StoreError> {
+        if flags.is_empty() {
+            return Ok(());
+        }
+        let mut tx = self.begin().await?;
+        self.serialise_linking(&mut tx, connection).await?;
+        let mut changed: Vec<String> = Vec::new();
+        for LinkFlag { channel_id, said } in flags {
+            let sapo: Option<(String,)> = sqlx::query_as(
+                "update links set code = $3, reason = $4, updated_at = $5
+                 where connection = $1 and kind = 'product' and channel_id = $2 and state = 'linked' returning sapo_id",
+            )
+            .bind(connection)
+            .bind(channel_id)
+            .bind(said.as_ref().map(|(code, _)| code.as_str()))
+            .bind(said.as_ref().map(|(_, reason)| reason.as_str()))
+            .bind(self.clock.now())
+            .fetch_optional(&mut *tx)
+            .await?;
+            changed.extend(sapo.map(|(id,)| id));
+        }
+        let changed: Vec<&str> = changed.iter().map(String::as_str).collect();
+        self.follow_links(&mut tx, connection, &changed).await?;
+        Ok(tx.commit().await?)
     }
 
     /// Deletes the link of a POS variant and a web variant, and marks both as cut by hand; false where there is none.

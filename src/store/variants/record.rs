@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 
+use super::facts::with_known_levels;
 use super::judge::{Seen, StateChange, id_column, select_seen, unjudged};
 use super::{BATCH, Builder, kept_sku, push_in};
 use crate::domain::clock::Millis;
@@ -52,10 +53,22 @@ struct Mended {
     natural_key: String,
 }
 
+/// A row that is to be written.
+struct Written<'a> {
+    product: &'a ProductRows,
+    variant: &'a VariantRow,
+    /// Its SKU in compared form.
+    sku: String,
+    /// It is known, and not as gone.
+    stands: bool,
+    /// What is known of it, where that is more than its side says.
+    facts: Option<String>,
+}
+
 /// What is to be written.
 #[derive(Default)]
 struct Plan<'a> {
-    rows: Vec<(&'a ProductRows, &'a VariantRow, String)>,
+    rows: Vec<Written<'a>>,
     /// Products of which something newer is known: they were met, no more.
     stale: Vec<&'a str>,
     /// Rows that go.
@@ -121,7 +134,10 @@ impl Store {
             .map(|(_, p)| p)
             .collect();
         let known = self.known_rows(tx, connection, side, &products).await?;
-        let plan = Plan::new(side, &products, &known);
+        let mut plan = Plan::new(side, &products, &known);
+        if side == Side::Channel {
+            self.keep_levels(tx, connection, &mut plan.rows).await?;
+        }
         self.write_rows(tx, connection, side, &plan.rows, seen.unwrap_or_default()).await?;
         if let Some(seen) = seen {
             self.mark_seen(tx, connection, side, &plan.stale, seen).await?;
@@ -171,12 +187,32 @@ impl Store {
         Ok(())
     }
 
+    /// Adds to the rows of a web what is known of the stock at single locations: no product states it, so a product
+    /// that is told anew says nothing against it. Of what was gone, nothing of before counts.
+    async fn keep_levels(&self, tx: &mut Tx, connection: &str, rows: &mut [Written<'_>]) -> Result<(), StoreError> {
+        let ids: Vec<&str> = rows.iter().filter(|row| row.stands).map(|row| row.variant.variant_id.as_str()).collect();
+        let mut levels: HashMap<String, String> = HashMap::new();
+        for ids in ids.chunks(BATCH) {
+            let mut sql = Builder::new("select variant_id, facts from variants where connection = ");
+            sql.push_bind(connection).push(" and side = ").push_bind(Side::Channel.as_str());
+            sql.push(" and facts like '%\"levels\":{%'");
+            push_in(&mut sql, " and variant_id", ids);
+            let found: Vec<(String, String)> = sql.build_query_as().fetch_all(&mut **tx).await?;
+            levels.extend(found);
+        }
+        for row in rows.iter_mut().filter(|row| row.stands) {
+            let known = levels.get(&row.variant.variant_id);
+            row.facts = known.and_then(|known| with_known_levels(&row.variant.facts, known));
+        }
+        Ok(())
+    }
+
     async fn write_rows(
         &self,
         tx: &mut Tx,
         connection: &str,
         side: Side,
-        rows: &[(&ProductRows, &VariantRow, String)],
+        rows: &[Written<'_>],
         seen: &str,
     ) -> Result<(), StoreError> {
         let now = self.clock.now();
@@ -184,11 +220,12 @@ impl Store {
             let mut sql = Builder::new(
                 "insert into variants (connection, side, variant_id, product_id, sku, name, facts, state, code, reason, version, seen, updated_at) ",
             );
-            sql.push_values(rows, |mut row, (product, variant, sku)| {
+            sql.push_values(rows, |mut row, Written { product, variant, sku, facts, .. }| {
+                let facts = facts.as_deref().unwrap_or(variant.facts.as_str());
                 let verdict = unjudged(side, sku);
                 row.push_bind(connection).push_bind(side.as_str());
                 row.push_bind(variant.variant_id.as_str()).push_bind(product.product_id.as_str());
-                row.push_bind(sku.as_str()).push_bind(variant.name.as_str()).push_bind(variant.facts.as_str());
+                row.push_bind(sku.as_str()).push_bind(variant.name.as_str()).push_bind(facts);
                 row.push_bind(verdict.state.as_str()).push_bind(verdict.code).push_bind(verdict.reason);
                 row.push_bind(product.version).push_bind(seen).push_bind(now);
             });
@@ -346,7 +383,8 @@ impl<'a> Plan<'a> {
                 self.back.push(before.variant_id.clone());
             }
         }
-        self.rows.push((product, row, sku));
+        let stands = before.is_some_and(|before| !before.is_gone());
+        self.rows.push(Written { product, variant: row, sku, stands, facts: None });
     }
 
     fn lose(&mut self, side: Side, row: &Seen) {

@@ -11,6 +11,7 @@ use super::check::{check_entry, check_store, unusable};
 use super::file::{ConnectionEntry, File, StoreEntry};
 use crate::destination::{Http, OmniClient};
 use crate::domain::connection::{Connection, Settings, State};
+use crate::domain::time;
 use crate::store::Store;
 use crate::store::connections::{CHANGES, ConnectionAccount, StoreAccount};
 use crate::work::context::{ACCESS, SETTINGS};
@@ -22,6 +23,10 @@ pub struct Applied {
     pub changes: Vec<String>,
     /// Connections that the file does not name, and that were left alone.
     pub left_alone: Vec<String>,
+    /// Connections of the file that are paused now, since before or by this.
+    pub paused: Vec<String>,
+    /// Of [`apply_paused`]: connections of the file that were active already, and stay so.
+    pub stay_active: Vec<String>,
 }
 
 /// Applies a file. `prune` stops connections that it does not name; `offline` skips the checks against the shop.
@@ -29,6 +34,31 @@ pub async fn apply(
     store: &Store,
     http: &Http,
     file: &File,
+    prune: bool,
+    offline: bool,
+    actor: &str,
+) -> Result<Applied, ConnectError> {
+    begin(store, http, file, State::Active, prune, offline, actor).await
+}
+
+/// The same, with what begins by it (new, or disconnected before) paused: an owner can prepare while webhooks are taken
+/// already. The start line is now all the same, for a pause moves none.
+pub async fn apply_paused(
+    store: &Store,
+    http: &Http,
+    file: &File,
+    prune: bool,
+    offline: bool,
+    actor: &str,
+) -> Result<Applied, ConnectError> {
+    begin(store, http, file, State::Paused, prune, offline, actor).await
+}
+
+async fn begin(
+    store: &Store,
+    http: &Http,
+    file: &File,
+    first: State,
     prune: bool,
     offline: bool,
     actor: &str,
@@ -98,8 +128,13 @@ pub async fn apply(
     }
     for entry in &file.connections {
         let before = known.connections.get(&entry.name);
-        let row = account(store, entry, before.map(AsRef::as_ref));
+        let row = account(store, entry, before.map(AsRef::as_ref), first);
         let changes = connection_changes(before.map(AsRef::as_ref), &row)?;
+        match row.connection.state {
+            State::Paused => applied.paused.push(entry.name.clone()),
+            State::Active if first == State::Paused => applied.stay_active.push(entry.name.clone()),
+            State::Active | State::NoAccess | State::Stopped => {}
+        }
         if !changes.is_empty() {
             store.put_connection(&mut tx, &row).await?;
             store.audit(&mut tx, actor, "connect apply", &entry.name, &changes.join("; ")).await?;
@@ -116,32 +151,45 @@ pub async fn apply(
     Ok(applied)
 }
 
-fn account(store: &Store, entry: &ConnectionEntry, before: Option<&ConnectionAccount>) -> ConnectionAccount {
-    let stopped = before.is_some_and(|row| row.connection.state == State::Stopped);
-    // A new token is tried at once; one that is refused as well is seen at the next call.
-    let state = before.map_or(State::Active, |row| match row.connection.state {
-        State::Active | State::NoAccess | State::Stopped => State::Active,
-        State::Paused => State::Paused,
-    });
+/// The row that an entry makes; what begins by it begins in the state `first`.
+fn account(
+    store: &Store,
+    entry: &ConnectionEntry,
+    before: Option<&ConnectionAccount>,
+    first: State,
+) -> ConnectionAccount {
+    // One that was disconnected begins anew, with its start line and with what its owner confirms of it: meanwhile it
+    // may have been linked elsewhere.
+    let goes_on = before.filter(|row| row.connection.state != State::Stopped);
+    let state = match goes_on.map(|row| row.connection.state) {
+        None | Some(State::Stopped) => first,
+        // A new token is tried at once; one that is refused as well is seen at the next call.
+        Some(State::Active | State::NoAccess) => State::Active,
+        Some(State::Paused) => State::Paused,
+    };
+    let reason = match goes_on {
+        Some(row) => row.state_reason.clone(),
+        None => Some("connected as paused (connect apply --paused)".to_owned()),
+    };
     let now = store.clock().now();
     ConnectionAccount {
         token: entry.token.clone(),
         api_key: entry.api_key.clone(),
-        // What was confirmed once stays on record.
-        confirmed: before.and_then(|row| row.confirmed.clone()).or_else(|| entry.sole_pos.then(|| SOLE_POS.to_owned())),
+        confirmed: goes_on
+            .and_then(|row| row.confirmed.clone())
+            .or_else(|| entry.sole_pos.then(|| SOLE_POS.to_owned())),
         webhook_header: entry.webhook_header.clone(),
         webhook_secrets: entry.webhook_secrets.clone(),
         base_url: entry.base_url.clone(),
-        state_reason: before.filter(|_| state != State::Active).and_then(|row| row.state_reason.clone()),
+        state_reason: reason.filter(|_| state != State::Active),
         connection: Connection {
             name: entry.name.clone(),
             store: entry.store.clone(),
             channel: entry.channel,
             site: entry.site.clone(),
-            // Applying a connection that was disconnected activates it anew, and with it the start line.
             state,
             settings: entry.settings.clone(),
-            activated_at: before.filter(|_| !stopped).map_or(now, |row| row.connection.activated_at),
+            activated_at: goes_on.map_or(now, |row| row.connection.activated_at),
         },
     }
 }
@@ -171,8 +219,9 @@ fn connection_changes(
     row: &ConnectionAccount,
 ) -> Result<Vec<String>, ConnectError> {
     let Some(before) = before else {
-        return Ok(vec!["connected; only orders made from now on are created on the other side".to_owned()]);
+        return Ok(vec![begun("connected", row)]);
     };
+    let was_stopped = before.connection.state == State::Stopped;
     let mut changes = Vec::new();
     let mut note = |differs: bool, what: &str| changes.extend(differs.then(|| what.to_owned()));
     let header = |row: &ConnectionAccount| {
@@ -180,18 +229,36 @@ fn connection_changes(
     };
     note(before.token.expose_secret() != row.token.expose_secret(), "token changed");
     note(before.api_key != row.api_key, "api_key changed");
-    note(before.confirmed != row.confirmed, "confirmed by the owner: linked to no other POS");
+    let said_anew = row.confirmed.is_some() && (was_stopped || before.confirmed.is_none());
+    note(said_anew, "confirmed by the owner: linked to no other POS");
+    note(
+        before.confirmed.is_some() && row.confirmed.is_none(),
+        "no longer confirmed to be linked to no other POS, for it was disconnected: confirm it anew",
+    );
     note(header(before) != header(row), "webhook_header changed");
     note(!same_secrets(&before.webhook_secrets, &row.webhook_secrets), "webhook_secret changed");
     note(before.base_url != row.base_url, "base_url changed");
     note(before.connection.state == State::NoAccess, "tried again");
-    note(before.connection.state == State::Stopped, "activated anew");
+    note(was_stopped, &begun("activated anew", row));
     let fields = |settings: &Settings| {
         serde_json::to_value(settings).map_err(|error| ConnectError::value("settings", error.to_string()))
     };
     let (old, new) = (fields(&before.connection.settings)?, fields(&row.connection.settings)?);
     differences("", &old, &new, &mut changes);
     Ok(changes)
+}
+
+/// What is said of a connection that begins: its start line is now, unless the file moves it, and also where it is paused.
+fn begun(how: &str, row: &ConnectionAccount) -> String {
+    let Connection { name, state, settings, .. } = &row.connection;
+    let since = settings
+        .orders_from
+        .map_or_else(|| "from now on".to_owned(), |from| format!("since {} (orders_from)", time::format(from)));
+    let line = format!("only orders made {since} are created on the other side");
+    match state {
+        State::Paused => format!("{how}, paused; {line}, once `sapo-sync connect resume {name}` is run"),
+        State::Active | State::NoAccess | State::Stopped => format!("{how}; {line}"),
+    }
 }
 
 /// Names every setting that differs, those of a group by themselves: `web.approve_orders false → true`.

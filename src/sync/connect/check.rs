@@ -1,7 +1,7 @@
 //! Checks connections against the shops: the access works, and what was chosen is there. Nothing is changed.
 
-use super::ConnectError;
 use super::file::{ConnectionEntry, File};
+use super::{ConnectError, TWO_POS};
 use crate::destination::omni::client::Choice;
 use crate::destination::{AbahaClient, CallError, ClientError, Http, OmniClient, WebAccess, WebClient};
 use crate::domain::connection::{Connection, Settings};
@@ -89,15 +89,9 @@ pub(super) async fn check_entry(
     };
     // With --prune, one that the file does not name is stopped before this one begins.
     let goes = |name: &str| prune && !file.connections.iter().any(|listed| listed.name == name);
-    let other = known.of_site(entry.channel, &entry.site).map(|row| row.connection.name.as_str());
-    if let Some(other) = other.filter(|name| *name != entry.name && !goes(name)) {
-        return Err(ConnectError::value(
-            format!("{what}, site"),
-            format!(
-                "{} is connected as {other:?} already; one active connection a site. To begin anew under this name, leave {other:?} out of the file and add --prune: the links and the start line of {other:?} are not taken over",
-                entry.site
-            ),
-        ));
+    let other = known.of_site(entry.channel, &entry.site).map(|row| &row.connection);
+    if let Some(other) = other.filter(|other| other.name != entry.name && !goes(&other.name)) {
+        return Err(taken(&what, entry, other));
     }
     if let Some(before) = known.connections.get(&entry.name) {
         same_sides(&what, entry, &before.connection)?;
@@ -105,11 +99,7 @@ pub(super) async fn check_entry(
     let omni = OmniClient::new(http, &entry.store, token, base_url.as_deref())
         .map_err(|error| unusable(&format!("store {}", entry.store), "access_token", &error))?;
     if entry.channel == System::Web {
-        let access = match &entry.api_key {
-            Some(key) => WebAccess::Private { key: key.clone(), secret: entry.token.clone() },
-            None => WebAccess::Token(entry.token.clone()),
-        };
-        let web = WebClient::new(http, &entry.site, access, entry.base_url.as_deref())
+        let web = WebClient::new(http, &entry.site, access(entry), entry.base_url.as_deref())
             .map_err(|error| unusable(&what, "access_token", &error))?;
         if offline {
             return Ok(());
@@ -124,6 +114,33 @@ pub(super) async fn check_entry(
     }
     check_settings(&entry.name, entry.channel, &omni, &entry.settings).await?;
     check_abaha(&entry.name, entry.base_url.is_some(), &abaha).await
+}
+
+/// How a web of a file is reached.
+pub(super) fn access(entry: &ConnectionEntry) -> WebAccess {
+    match &entry.api_key {
+        Some(key) => WebAccess::Private { key: key.clone(), secret: entry.token.clone() },
+        None => WebAccess::Token(entry.token.clone()),
+    }
+}
+
+/// Why a site is not connected a second time, and what moves it.
+fn taken(what: &str, entry: &ConnectionEntry, other: &Connection) -> ConnectError {
+    let (site, name, store) = (&entry.site, &other.name, &other.store);
+    let why = if *store == entry.store {
+        format!(
+            "{site} is connected as {name:?} already; one active connection a site. To begin anew under this name, leave {name:?} out of the file and add --prune"
+        )
+    } else {
+        format!(
+            "{site} is linked to another POS already, to the store {store:?} by the connection {name:?}; {TWO_POS}. Leave it there, or to move it to the store {:?} leave {name:?} out of the file and add --prune, which disconnects every connection that the file does not name",
+            entry.store
+        )
+    };
+    ConnectError::value(
+        format!("{what}, site"),
+        format!("{why}: the links and the start line of {name:?} are not taken over"),
+    )
 }
 
 /// A name stands for one store and one site: links, start line and what the owner confirmed are of these.

@@ -2,7 +2,8 @@
 
 use serde::Serialize;
 
-use super::ConnectError;
+use super::file::File;
+use super::{ConnectError, check};
 use crate::destination::omni::client::{Choice, PriceList};
 use crate::destination::{CallError, ClientError, Http, OmniClient, WebAccess, WebClient};
 use crate::domain::connection::account;
@@ -29,8 +30,8 @@ pub struct ChoiceRow {
     pub note: &'static str,
 }
 
-/// Reads the shop's lists, each with one call, and a web's locations with one more.
-pub async fn choices(omni: &OmniClient, web: Option<&WebClient>) -> Result<Vec<ChoiceRow>, CallError> {
+/// Reads the shop's lists, each with one call.
+pub async fn of_shop(omni: &OmniClient) -> Result<Vec<ChoiceRow>, CallError> {
     let mut rows = Vec::new();
     let branches = omni.locations().await?;
     rows.extend(branches.iter().map(|it| row("branch", "Chi nhánh", "branch, order_branch, stock_branches", it)));
@@ -39,11 +40,13 @@ pub async fn choices(omni: &OmniClient, web: Option<&WebClient>) -> Result<Vec<C
     let methods = omni.payment_methods().await?;
     rows.extend(methods.iter().map(|it| row("payment_method", "Phương thức thanh toán", "payment_method", it)));
     rows.extend(omni.price_lists().await?.iter().map(price_row));
-    if let Some(web) = web {
-        let locations = web.locations().await?;
-        rows.extend(locations.iter().map(|it| row("web_location", "Kho của website", "web_location", it)));
-    }
     Ok(rows)
+}
+
+/// Reads a web's locations, with one call.
+pub async fn of_web(web: &WebClient) -> Result<Vec<ChoiceRow>, CallError> {
+    let locations = web.locations().await?;
+    Ok(locations.iter().map(|it| row("web_location", "Kho của website", "web_location", it)).collect())
 }
 
 fn row(list: &'static str, label: &'static str, keys: &'static str, it: &Choice) -> ChoiceRow {
@@ -93,9 +96,42 @@ pub async fn web(store: &Store, http: &Http, site: &str) -> Result<WebClient, Co
     WebClient::new(http, site, access, base_url.as_deref()).map_err(|error| unusable("web", site, &error))
 }
 
+/// The client of a shop, as a connections file reaches it; of one that the file does not name, as it is known.
+pub async fn shop_of(store: &Store, http: &Http, file: &File, alias: &str) -> Result<OmniClient, ConnectError> {
+    let Some(entry) = file.stores.iter().find(|entry| entry.alias == alias) else {
+        return shop(store, http, alias).await;
+    };
+    OmniClient::new(http, alias, entry.access_token.clone(), entry.base_url.as_deref())
+        .map_err(|error| check::unusable(&format!("store {alias}"), "access_token", &error))
+}
+
+/// The client of a web, as a connections file reaches it; of one that the file does not name, as it is known.
+pub async fn web_of(store: &Store, http: &Http, file: &File, site: &str) -> Result<WebClient, ConnectError> {
+    let named = file.connections.iter().find(|entry| entry.channel == System::Web && entry.site == site);
+    let Some(entry) = named else { return web(store, http, site).await };
+    WebClient::new(http, site, check::access(entry), entry.base_url.as_deref())
+        .map_err(|error| check::unusable(&format!("connection {}", entry.name), "access_token", &error))
+}
+
+/// The stores of a connections file, each with its webs; a store that only connections name is among them.
+pub fn shops_of(file: &File) -> Vec<(&str, Vec<&str>)> {
+    let mut shops: Vec<(&str, Vec<&str>)> =
+        file.stores.iter().map(|entry| (entry.alias.as_str(), Vec::new())).collect();
+    for entry in &file.connections {
+        let at = shops.iter().position(|(alias, _)| *alias == entry.store).unwrap_or_else(|| {
+            shops.push((entry.store.as_str(), Vec::new()));
+            shops.len() - 1
+        });
+        if entry.channel == System::Web {
+            shops[at].1.push(&entry.site);
+        }
+    }
+    shops
+}
+
 fn unknown(flag: &str, name: &str) -> ConnectError {
     let why = format!(
-        "has not granted access yet; run `sapo-sync connect authorize --{flag} {name}`, or connect it with `sapo-sync connect apply FILE`"
+        "has not granted access yet, and is not connected; where its access token stands in a connections file, add --file FILE to `sapo-sync connect choices` (nothing is written); else run `sapo-sync connect authorize --{flag} {name}`, or connect it with `sapo-sync connect apply FILE`"
     );
     ConnectError::value(format!("{flag} {name}"), why)
 }

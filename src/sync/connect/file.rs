@@ -12,7 +12,7 @@ use secrecy::SecretString;
 
 use self::raw::{OneSite, RawBuffer, RawConnection, RawFile, RawStore};
 use self::secrets::{required, secret, secrets};
-use super::ConnectError;
+use super::{ConnectError, TWO_POS};
 use crate::domain::connection::{Settings, StockBuffer, account};
 use crate::domain::event::System;
 use crate::domain::sku::Sku;
@@ -40,7 +40,7 @@ impl Defaults {
 }
 
 /// The file, read and checked in itself.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct File {
     /// Its stores.
     pub stores: Vec<StoreEntry>,
@@ -88,11 +88,15 @@ pub struct ConnectionEntry {
     pub settings: Settings,
 }
 
-/// Reads a connections file.
+/// Reads a connections file; `-` is standard input, whose secret files are relative to the working folder.
 pub fn read(path: &Path, defaults: &Defaults) -> Result<File, ConnectError> {
-    let wrong = |why: String| ConnectError::File { file: path.display().to_string(), why };
-    let text = std::fs::read_to_string(path).map_err(|error| wrong(format!("it cannot be read: {error}")))?;
-    parse_with(&text, path.parent().unwrap_or_else(|| Path::new(".")), defaults).map_err(|error| match error {
+    let piped = path.as_os_str() == "-";
+    let file = if piped { "standard input".to_owned() } else { path.display().to_string() };
+    let wrong = |why: String| ConnectError::File { file: file.clone(), why };
+    let text = if piped { std::io::read_to_string(std::io::stdin()) } else { std::fs::read_to_string(path) };
+    let text = text.map_err(|error| wrong(format!("it cannot be read: {error}")))?;
+    let folder = path.parent().filter(|_| !piped).unwrap_or_else(|| Path::new("."));
+    parse_with(&text, folder, defaults).map_err(|error| match error {
         ConnectError::File { why, .. } => wrong(why),
         other => other,
     })
@@ -109,7 +113,6 @@ pub fn parse_with(text: &str, folder: &Path, defaults: &Defaults) -> Result<File
         .map_err(|error| ConnectError::File { file: String::new(), why: without_values(&error, text) })?;
     let mut aliases = HashSet::new();
     let mut names = HashSet::new();
-    let mut sites = HashSet::new();
     for store in &raw.store {
         if !aliases.insert(store.alias.clone()) {
             return Err(ConnectError::value(format!("store {}", store.alias), "is there twice; keep one of them"));
@@ -130,18 +133,31 @@ pub fn parse_with(text: &str, folder: &Path, defaults: &Defaults) -> Result<File
         .into_iter()
         .map(|connection| read_connection(connection, folder, defaults))
         .collect::<Result<Vec<_>, _>>()?;
-    for connection in &connections {
-        if !sites.insert((connection.channel, connection.site.clone())) {
-            return Err(ConnectError::value(
-                format!("connection {}", connection.name),
-                format!(
-                    "{} site {} is connected by another connection of this file; one connection a site",
-                    connection.channel, connection.site
-                ),
-            ));
-        }
-    }
+    one_a_site(&connections)?;
     Ok(File { stores, connections })
+}
+
+/// Refuses a site that two connections of the file name.
+fn one_a_site(connections: &[ConnectionEntry]) -> Result<(), ConnectError> {
+    let mut sites = HashMap::new();
+    for connection in connections {
+        let ConnectionEntry { name, store, channel, site, .. } = connection;
+        let Some(first) = sites.insert((*channel, site.as_str()), connection) else { continue };
+        let why = format!(
+            "{channel} site {site} is connected by {:?} of this file already; one connection a site, keep one of the two",
+            first.name
+        );
+        let why = if first.store == *store {
+            why
+        } else {
+            format!(
+                "{why}: {:?} links it to the store {:?}, this one to {store:?}, and {TWO_POS}",
+                first.name, first.store
+            )
+        };
+        return Err(ConnectError::value(format!("connection {name}"), why));
+    }
+    Ok(())
 }
 
 /// A TOML error with its line and key, without any value of the file: it may be a secret.

@@ -85,6 +85,8 @@ pub struct SideReport {
     pub foreign: usize,
     /// The hosts of those among them that go to a receiver for this very shop: another installation's, or ours before.
     pub elsewhere: Vec<String>,
+    /// What was said to have been ours, and no webhook for this very shop was found at.
+    pub unmatched: Vec<String>,
     /// Whether what was wrong was mended.
     pub repaired: bool,
 }
@@ -155,6 +157,13 @@ impl Repair<'_> {
         };
         host_of(other).is_some_and(|host| host_of(address).as_ref() == Some(&host))
             || from.iter().any(|from| leads_from(from, other))
+    }
+
+    /// What is said to have been ours, and is the place of none of the receivers for this very shop but `address`.
+    fn unmatched(self, address: &str, path: &str, there: &[Hook]) -> Vec<String> {
+        let Self::Move { from } = self else { return Vec::new() };
+        let others = || there.iter().filter(|hook| hook.address != address && leads_to(&hook.address, path));
+        from.iter().filter(|from| !others().any(|hook| leads_from(from, &hook.address))).cloned().collect()
     }
 }
 
@@ -301,7 +310,9 @@ async fn keep_side(
     let system = side.system();
     let path = format!("/webhooks/{system}/{name}");
     let address = format!("{}{path}", public_url.trim_end_matches('/'));
-    let plan = plan(topics, &address, &path, repair, side.list().await?);
+    let there = side.list().await?;
+    let unmatched = repair.unmatched(&address, &path, &there);
+    let plan = plan(topics, &address, &path, repair, there);
     let words = |hooks: &[Hook]| hooks.iter().map(|hook| hook.topic.clone()).collect::<Vec<_>>();
     let mut moved = words(&plan.turned);
     moved.extend(words(&plan.stale));
@@ -315,6 +326,7 @@ async fn keep_side(
         doubled: words(&plan.doubled),
         foreign: plan.foreign,
         elsewhere: plan.elsewhere.iter().cloned().collect(),
+        unmatched,
         repaired: repair != Repair::Look,
         address,
     };
@@ -475,6 +487,9 @@ mod tests {
             assert_eq!(plan.elsewhere, hosts(&["new.example:8443", "old.example"]));
         }
         let named = ["new.example:8443", "old.example"].map(str::to_owned);
+        assert!(Repair::Move { from: &named }.unmatched(ADDRESS, PATH, &there()).is_empty());
+        let vain = ["old.exmaple".to_owned(), "old.example".to_owned()];
+        assert_eq!(Repair::Move { from: &vain }.unmatched(ADDRESS, PATH, &there()), ["old.exmaple"]);
         let all = of(Repair::Move { from: &named });
         assert_eq!((all.turned.len(), all.stale.len(), all.foreign), (1, 2, 1), "{all:?}");
     }
@@ -516,6 +531,7 @@ mod tests {
             doubled: Vec::new(),
             foreign: 1,
             elsewhere: vec!["old.example".into()],
+            unmatched: Vec::new(),
             repaired: false,
         };
         let told = side.summary();

@@ -7,10 +7,13 @@ pub mod file;
 pub mod hooks;
 pub mod oauth;
 
-pub use apply::{Applied, SOLE_POS, apply};
+pub use apply::{Applied, SOLE_POS, apply, apply_paused};
 pub use check::check;
 
 use crate::store::StoreError;
+
+/// What follows where two POS have one site (guide W).
+const TWO_POS: &str = "with two POS its products and orders would be doubled (đã liên kết với một POS khác: sản phẩm và đơn hàng sẽ bị trùng)";
 
 /// What is wrong with a connection, and how to mend it.
 #[derive(Debug, thiserror::Error)]

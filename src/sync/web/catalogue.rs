@@ -55,20 +55,18 @@ pub async fn of_web(pace: &mut Pace<'_>) -> Result<(), WalkError> {
 }
 
 /// Reads what lies at the one location of a web that is ours (`web_location`): its products state no more than the sum
-/// over all locations. One call for each page of items; of what the web does not tell, what was pushed last counts.
+/// over all locations. One call for each page of items; of what the web does not tell, what was known or pushed last
+/// counts.
 async fn read_levels(pace: &Pace<'_>, products: &mut [WebProduct]) -> Result<(), WalkError> {
     let Some(location) = pace.connection().settings.web.web_location else { return Ok(()) };
     let web = pace.run.web()?;
-    let counted = products.iter().flat_map(|product| &product.variants).filter(|variant| variant.managed);
-    let items: Vec<String> = counted.filter_map(|variant| variant.inventory_item_id.clone()).collect();
+    let items: Vec<String> = products.iter().flat_map(WebProduct::counted_items).collect();
     let mut levels: HashMap<String, Decimal> = HashMap::new();
     for items in items.chunks(MOST_ROWS as usize) {
         levels.extend(pace.calling(|| Box::pin(web.levels(location, items))).await?);
     }
-    for variant in products.iter_mut().flat_map(|product| &mut product.variants) {
-        if let Some(level) = variant.inventory_item_id.as_ref().and_then(|item| levels.get(item)) {
-            variant.levels.insert(location, *level);
-        }
+    for product in products {
+        product.set_levels(location, |item| levels.get(item).copied());
     }
     Ok(())
 }

@@ -16,7 +16,7 @@ use crate::domain::web::WebVariant;
 use crate::map::web::product::{self, Note, Planned, Target};
 use crate::store::StoreError;
 use crate::store::pairs::{Found, Pair};
-use crate::store::variants::SapoFacts;
+use crate::store::variants::{LinkFlag, SapoFacts};
 use crate::sync::compare::{Action, Finding};
 use crate::sync::walk::{Mode, Pace, WalkError};
 use crate::work::context::Halt;
@@ -49,13 +49,14 @@ pub async fn products(pace: &mut Pace<'_>) -> Result<(), WalkError> {
         let Some(last) = pairs.last() else { return Ok(()) };
         let last = last.product_id.clone();
         let mut standing = judge::of_pairs(pace, &pairs).await?.into_iter();
-        let mut equal = Vec::new();
+        let (mut equal, mut flags) = (Vec::new(), Vec::new());
         for product in pairs.chunk_by(|one, other| one.product_id == other.product_id) {
             let standing: Vec<Standing> = standing.by_ref().take(product.len()).collect();
-            compare(pace, product, standing, &branches, &mut equal).await?;
+            compare(pace, product, standing, &branches, (&mut equal, &mut flags)).await?;
         }
         if pace.mode != Mode::Plan {
             pace.context.store.set_found(&name, &equal).await?;
+            pace.context.store.set_link_flags(&name, &flags).await?;
         }
         pace.position.after = last;
         pace.keep().await?;
@@ -82,13 +83,13 @@ pub async fn loose(pace: &mut Pace<'_>) -> Result<(), WalkError> {
 }
 
 /// Compares one product; `standing` says of each of its variants what it is linked to. What the web is found to show,
-/// without having been told, goes to `equal`.
+/// without having been told, goes to `equal`; what links are to say from now on, to `flags`.
 async fn compare(
     pace: &mut Pace<'_>,
     pairs: &[Pair],
     standing: Vec<Standing>,
     branches: &[String],
-    equal: &mut Vec<Found>,
+    (equal, flags): (&mut Vec<Found>, &mut Vec<LinkFlag>),
 ) -> Result<(), WalkError> {
     let Some(first) = pairs.first() else { return Ok(()) };
     let mut known = Vec::with_capacity(pairs.len());
@@ -111,6 +112,7 @@ async fn compare(
                 let planned = product::target(&facts.variant, settings, branches, reserved);
                 let location = settings.web.web_location;
                 equal.extend(found_equal(&pair.variant_id, &link, &planned, location));
+                flags.extend(judge::flag(pair, &link, &planned.notes));
                 let (finding, differs) = of_link(object, *link, &planned, location);
                 acts |= differs;
                 finding

@@ -2,12 +2,12 @@
 
 use std::collections::{BTreeSet, HashMap};
 
-use crate::domain::linking::{self, Candidate, Side, VariantState, Verdict, is_dead};
+use crate::domain::linking::{self, Candidate, Side, VariantState, Verdict, is_dead, is_flag};
 use crate::domain::web::WebVariant;
-use crate::map::web::product::Target;
+use crate::map::web::product::{self, Note, Target};
 use crate::store::StoreError;
 use crate::store::pairs::{Loose, Pair};
-use crate::store::variants::Seen;
+use crate::store::variants::{LinkFlag, Seen};
 use crate::sync::walk::{Mode, Pace};
 
 /// What a variant of the POS is linked with.
@@ -92,8 +92,10 @@ fn standing_link(pair: &Pair) -> Option<&str> {
 }
 
 fn linked(pace: &Pace<'_>, pair: &Pair, channel_id: &str) -> Linked {
+    // What is not pushed is found anew by this walk.
     let why = |code: &Option<String>, reason: &Option<String>| {
-        code.clone().map(|code| (code, reason.clone().unwrap_or_default()))
+        let code = code.clone().filter(|code| !is_flag(code))?;
+        Some((code, reason.clone().unwrap_or_default()))
     };
     Linked {
         channel_id: channel_id.to_owned(),
@@ -103,6 +105,16 @@ fn linked(pace: &Pace<'_>, pair: &Pair, channel_id: &str) -> Linked {
         fault: why(&pair.link_code, &pair.link_reason),
         flag: why(&pair.code, &pair.reason),
     }
+}
+
+/// What a link is to say of what is not pushed through it, where it does not say so.
+pub fn flag(pair: &Pair, link: &Linked, notes: &[Note]) -> Option<LinkFlag> {
+    let there = link.there.as_ref().filter(|_| link.fault.is_none())?;
+    let due = product::withheld(notes, there.managed);
+    let said = pair.link_code.as_deref().zip(pair.link_reason.as_deref());
+    let is_said = due.as_ref().map(|(code, reason)| (*code, reason.as_str())) == said;
+    let said = due.map(|(code, reason)| (code.to_owned(), reason));
+    (!is_said).then(|| LinkFlag { channel_id: link.channel_id.clone(), said })
 }
 
 /// What linking would make of the rows of some SKUs; empty where it has been done already.

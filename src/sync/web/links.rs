@@ -4,19 +4,18 @@
 //! Links themselves are made and cut in `work::web::linking`; what has to be pushed afterwards becomes an event, which
 //! goes the same way as a webhook.
 
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fmt;
 use std::time::Duration;
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
-use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
 use super::preflight::examine::is_linked;
 use crate::domain::clock::Millis;
 use crate::domain::connection::{Connection, State};
-use crate::domain::event::{Event, Kind, ObjectKey, Shape, System, words};
+use crate::domain::event::{Event, Kind, ObjectKey, Shape, System, asked_body, words};
 use crate::domain::linking::{Side, VariantState};
 use crate::domain::outcome::Cause;
 use crate::store::connections::ConnectionAccount;
@@ -84,7 +83,7 @@ pub struct Asked {
     pub deed: Deed,
     /// Only variants in this state.
     pub state: Option<VariantState>,
-    /// Only those with this SKU, or this id of a variant or product.
+    /// Only those with this in their name, a SKU that begins so, or this id of a variant or product.
     pub search: Option<String>,
     /// Only those with this code.
     pub code: Option<String>,
@@ -168,13 +167,12 @@ fn same(jobs: Vec<Job>, connection: &str, asked: &Asked) -> Option<Job> {
 
 /// An event that pushes a product's stock and price to the web; those of all its variants where none is named.
 fn push_event(connection: &Connection, product_id: &str, variants: &[String], now: Millis) -> Event {
-    let body = if variants.is_empty() { json!({}) } else { json!({ "variants": variants }) };
-    event(connection, System::Omni, Kind::Product, product_id, body.to_string(), now)
+    event(connection, System::Omni, Kind::Product, product_id, asked_body(variants), now)
 }
 
-fn event(connection: &Connection, source: System, kind: Kind, id: &str, body: String, now: Millis) -> Event {
+fn event(connection: &Connection, source: System, kind: Kind, id: &str, body: Bytes, now: Millis) -> Event {
     let key = ObjectKey { connection: connection.name.clone(), source, kind, object_id: id.to_owned() };
-    let mut event = Event::new(key, connection.store.clone(), TOPIC, Shape::Id, now, Bytes::from(body));
+    let mut event = Event::new(key, connection.store.clone(), TOPIC, Shape::Id, now, body);
     event.force = true;
     event
 }
@@ -195,11 +193,7 @@ pub async fn push(
     variants: &[String],
     actor: &str,
 ) -> Result<(), StoreError> {
-    let mut event = push_event(connection, product_id, variants, store.clock().now());
-    if store.parked(&event.key).await?.is_some() {
-        // It joins what waits for its turn, which may be about the product's other variants.
-        event.body = Bytes::from_static(b"{}");
-    }
+    let event = push_event(connection, product_id, variants, store.clock().now());
     park_now(store, connection, &event, "links sync", product_id, actor).await
 }
 
@@ -211,7 +205,7 @@ pub async fn send_order(
     name: &str,
     actor: &str,
 ) -> Result<(), StoreError> {
-    let mut event = event(connection, System::Web, Kind::Order, order_id, "{}".to_owned(), store.clock().now());
+    let mut event = event(connection, System::Web, Kind::Order, order_id, asked_body(&[]), store.clock().now());
     event.reference = Some(name.to_owned());
     park_now(store, connection, &event, "links link order", order_id, actor).await
 }
@@ -254,16 +248,15 @@ pub async fn run(context: &Context, job: &Job, stop: &CancellationToken) -> Resu
     let mut pace = Pace::new(context, job, Mode::Reconcile, &event, account, stop.clone(), None)?;
     pace.found.stage = asked.deed.to_string();
     pace.found.total = u64::try_from(asked.counted).ok();
-    let mut sent = HashSet::new();
     while let Some(page) = next_page(&mut pace, &asked).await? {
         match asked.deed {
-            Deed::Link => link(&mut pace, &page, &mut sent).await?,
+            Deed::Link => link(&mut pace, &page).await?,
             Deed::Unlink => unlink(&mut pace, &page, &asked.actor).await?,
             Deed::Sync => {
                 for variant in &page {
                     note(&mut pace, Action::Update, variant, "pushed_now", "its stock and price are pushed");
-                    send(&mut pace, &variant.product_id, &mut sent).await?;
                 }
+                send(&mut pace, page.into_iter().map(|variant| (variant.product_id, variant.variant_id))).await?;
             }
         }
         pace.keep().await?;
@@ -289,14 +282,11 @@ fn note(pace: &mut Pace<'_>, action: Action, variant: &Variant, code: &str, reas
     pace.note("product", &finding);
 }
 
-async fn link(pace: &mut Pace<'_>, page: &[Variant], sent: &mut HashSet<String>) -> Result<(), WalkError> {
+async fn link(pace: &mut Pace<'_>, page: &[Variant]) -> Result<(), WalkError> {
     let (store, name) = (pace.context.store.clone(), pace.connection().name.clone());
     let skus: BTreeSet<String> = page.iter().map(|variant| variant.sku.clone()).collect();
-    for link in linking::relink(&store, &name, &skus).await? {
-        if let Some(product) = &link.sapo_parent {
-            send(pace, product, sent).await?;
-        }
-    }
+    let new = linking::relink(&store, &name, &skus).await?;
+    send(pace, new.into_iter().filter_map(|link| Some((link.sapo_parent?, link.sapo_id)))).await?;
     let now: HashMap<String, Variant> = store
         .variants_of_skus(&name, &Vec::from_iter(skus))
         .await?
@@ -335,16 +325,20 @@ async fn unlink(pace: &mut Pace<'_>, page: &[Variant], actor: &str) -> Result<()
     Ok(())
 }
 
-/// Makes the event that pushes a product, once a job: its variants are worked on together.
-async fn send(pace: &mut Pace<'_>, product_id: &str, sent: &mut HashSet<String>) -> Result<(), WalkError> {
-    if !sent.insert(product_id.to_owned()) {
-        return Ok(());
+/// Makes the events that push variants, each given after its product: one event a product, which names those variants,
+/// for its others were not asked for.
+async fn send(pace: &mut Pace<'_>, variants: impl Iterator<Item = (String, String)>) -> Result<(), WalkError> {
+    let mut products: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    for (product, variant) in variants {
+        products.entry(product).or_default().push(variant);
     }
-    let mut event = push_event(pace.connection(), product_id, &[], pace.context.clock.now());
-    event.job = Some(pace.job.id.clone());
-    pace.context.broker.publish(&event).await?;
-    pace.position.published += 1;
-    pace.found.published = pace.position.published;
+    for (product, variants) in products {
+        let mut event = push_event(pace.connection(), &product, &variants, pace.context.clock.now());
+        event.job = Some(pace.job.id.clone());
+        pace.context.broker.publish(&event).await?;
+        pace.position.published += 1;
+        pace.found.published = pace.position.published;
+    }
     Ok(())
 }
 

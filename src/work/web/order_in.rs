@@ -2,6 +2,7 @@
 
 use crate::destination::{CallError, web};
 use crate::domain::event::System;
+use crate::domain::linking::GONE_ON_CHANNEL;
 use crate::domain::money::Vnd;
 use crate::domain::outcome::{Cause, Outcome};
 use crate::domain::sku::Sku;
@@ -23,7 +24,7 @@ use super::{buyer, payment};
 /// Why an order is not sent that came while the switch was off.
 pub const SWITCH_OFF: &str = "switch_off";
 
-/// Why an order is shown in error whose state on the POS cannot go back to the web as things are set up.
+/// Why an order is shown in error of which the web cannot be asked or told as things are set up.
 const STATUS_BACK: &str = "status_back";
 
 /// The cause key of what waits for the link of a web's variant: its id, for a SKU may be blank or change meanwhile.
@@ -70,9 +71,9 @@ async fn gone(run: &Run<'_>) -> Result<Outcome, Halt> {
     };
     let reason = "the order is not on the web any more; nothing is cancelled on a guess: look at it on the POS";
     if !run.dry {
-        run.store().set_link_error(&link, Some(("deleted", reason))).await?;
+        run.store().set_link_error(&link, Some((GONE_ON_CHANNEL, reason))).await?;
     }
-    let outcome = Outcome::done("deleted", reason);
+    let outcome = Outcome::done(GONE_ON_CHANNEL, reason);
     show(run, id, &link.natural_key, &outcome).await?;
     Ok(outcome)
 }
@@ -273,8 +274,12 @@ pub async fn show(run: &Run<'_>, order_id: &str, name: &str, outcome: &Outcome) 
         }
         // What was asked of one that is on the POS waits for the owner as well.
         (_, Outcome::Parked { cause: Cause::Setup, reason, .. }) => {
-            let code = if run.event.key.source == System::Omni { STATUS_BACK } else { Cause::Setup.as_str() };
-            (ChannelOrderState::Error, code, reason.clone())
+            if run.event.key.source == System::Omni {
+                let reason = format!("it is on the POS; what becomes of it there does not reach the web: {reason}");
+                (ChannelOrderState::Error, STATUS_BACK, reason)
+            } else {
+                (ChannelOrderState::Error, Cause::Setup.as_str(), reason.clone())
+            }
         }
         (Some(link), _) => (ChannelOrderState::Linked, "linked", format!("on the POS, id {}", link.sapo_id)),
         (None, Outcome::Skipped { code, reason }) => (ChannelOrderState::Unlinked, *code, reason.clone()),
@@ -284,8 +289,37 @@ pub async fn show(run: &Run<'_>, order_id: &str, name: &str, outcome: &Outcome) 
         },
         (None, Outcome::Done { .. }) => return Ok(()),
     };
-    // A state of the POS that asks for nothing does not end the wait of the web's own event for other settings.
-    let says_little = run.event.key.source == System::Omni && matches!(outcome, Outcome::Skipped { .. });
-    let unless = if says_little { Cause::Setup.as_str() } else { "" };
+    let unless =
+        if state == ChannelOrderState::Linked { still_waiting(run.event.key.source, outcome) } else { [""; 2] };
     Ok(run.store().put_channel_order((run.name(), order_id, name), state, (code, &reason), unless).await?)
+}
+
+/// What the owner goes on seeing of a linked order though an event of this side leaves nothing to be told: the wait of
+/// the other side's event for other settings, which is looked at again by itself; and that of its own as long as it only
+/// waits for its turn.
+fn still_waiting(source: System, outcome: &Outcome) -> [&'static str; 2] {
+    let (own, other) = match source {
+        System::Omni => (STATUS_BACK, Cause::Setup.as_str()),
+        System::Abaha | System::Web => (Cause::Setup.as_str(), STATUS_BACK),
+    };
+    let waits = matches!(outcome, Outcome::Parked { .. } | Outcome::Failing { .. });
+    [other, if waits { own } else { "" }]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_event_of_one_side_ends_its_own_wait_for_settings_and_never_the_others() {
+        let done = Outcome::done("status_set", "shipped");
+        let skipped = Outcome::skipped("same_class", "nothing");
+        let turn = Outcome::parked(Cause::Throttled, None, "later");
+        for outcome in [&done, &skipped] {
+            assert_eq!(still_waiting(System::Omni, outcome), ["setup", ""]);
+            assert_eq!(still_waiting(System::Web, outcome), ["status_back", ""]);
+        }
+        assert_eq!(still_waiting(System::Omni, &turn), ["setup", "status_back"]);
+        assert_eq!(still_waiting(System::Web, &turn), ["status_back", "setup"]);
+    }
 }

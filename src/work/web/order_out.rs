@@ -3,6 +3,7 @@
 
 use crate::destination::{CallError, omni};
 use crate::domain::event::Shape;
+use crate::domain::linking::DELETED;
 use crate::domain::order::PosOrder;
 use crate::domain::outcome::Outcome;
 use crate::map::abaha::stage::PosStage;
@@ -86,10 +87,10 @@ async fn gone(run: &Run<'_>, link: Option<Link>) -> Result<Outcome, Halt> {
     };
     let reason = "the order is not on the POS any more; nothing is cancelled on a guess: look at it on the web";
     if !run.dry {
-        run.store().set_link_error(&link, Some(("deleted", reason))).await?;
+        run.store().set_link_error(&link, Some((DELETED, reason))).await?;
     }
     pos_order::release(run, &link.sapo_id).await?;
-    let outcome = Outcome::done("deleted", reason);
+    let outcome = Outcome::done(DELETED, reason);
     show(run, &link.channel_id, &link.natural_key, &outcome).await?;
     Ok(outcome)
 }

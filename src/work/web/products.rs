@@ -5,7 +5,6 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use rust_decimal::Decimal;
-use serde::Deserialize;
 
 use super::linking;
 use super::push::{Count, Pushes};
@@ -14,14 +13,15 @@ use crate::destination::{CallError, omni, web};
 use crate::domain::clock::millis;
 use crate::domain::envelope;
 use crate::domain::event::Event;
-use crate::domain::linking::{Side, VariantState, is_dead};
+use crate::domain::linking::{Side, UNMANAGED, VariantState, is_dead};
 use crate::domain::money;
 use crate::domain::outcome::Outcome;
 use crate::domain::product::PosProduct;
 use crate::domain::web::{WebProduct, WebVariant};
-use crate::store::links::Link;
+use crate::map::web::product::Note;
+use crate::store::links::{Link, LinkState};
 use crate::store::objects::Settled;
-use crate::store::variants::{ProductRows, Variant};
+use crate::store::variants::{LinkFlag, ProductRows, Variant};
 use crate::work::components::{self, COMPONENT};
 use crate::work::context::{Halt, Run};
 use crate::work::process::{Current, current, hash};
@@ -36,13 +36,6 @@ const LOST: Duration = Duration::from_mins(1);
 
 /// So many variants that are not linked are named in an outcome.
 const NAMED: usize = 3;
-
-/// Which variants are to be pushed at once; none named is all.
-#[derive(Deserialize)]
-struct Asked {
-    #[serde(default)]
-    variants: Vec<String>,
-}
 
 /// Makes the web's stock and prices equal to a POS product's variants.
 pub async fn process(run: &Run<'_>) -> Result<Outcome, Halt> {
@@ -165,10 +158,27 @@ fn switched_off() -> Outcome {
 /// Records a web's product, or that it is gone, and links what can be linked now; tells the links that are new or stand
 /// again.
 pub async fn record_web(run: &Run<'_>, id: &str, product: Option<&WebProduct>) -> Result<Vec<Link>, Halt> {
-    Ok(match product {
-        Some(product) => linking::record(run.store(), run.name(), Side::Channel, &ProductRows::of_web(product)).await?,
-        None => linking::record_gone(run.store(), run.name(), Side::Channel, id).await?,
-    })
+    let Some(product) = product else {
+        return Ok(linking::record_gone(run.store(), run.name(), Side::Channel, id).await?);
+    };
+    let new = linking::record(run.store(), run.name(), Side::Channel, &ProductRows::of_web(product)).await?;
+    flag_uncounted(run, id).await?;
+    Ok(new)
+}
+
+/// Has the links of a web's product say whether the web counts their stock, as soon as that is known: the next push may
+/// be long in coming.
+async fn flag_uncounted(run: &Run<'_>, id: &str) -> Result<(), Halt> {
+    let flag = |row: Variant| {
+        let there: WebVariant = serde_json::from_str(&row.facts).ok()?;
+        let is_linked = row.state == VariantState::Linked.as_str();
+        let is_said = row.code.as_deref() == Some(UNMANAGED);
+        let said = (!there.managed).then(|| (UNMANAGED.to_owned(), Note::Unmanaged.reason()));
+        (is_linked && is_said == there.managed).then_some(LinkFlag { channel_id: row.variant_id, said })
+    };
+    let rows = run.store().variants_of_product(run.name(), Side::Channel, id).await?;
+    let flags: Vec<LinkFlag> = rows.into_iter().filter_map(flag).collect();
+    Ok(run.store().set_link_flags(run.name(), &flags).await?)
 }
 
 /// What was deleted on the POS leaves the webs as they are; its links say that it is gone.
@@ -177,7 +187,8 @@ async fn gone(run: &Run<'_>, id: &str) -> Result<Outcome, Halt> {
         return Ok(Outcome::done("planned", "deleted on the POS: its links become errors, the web stays as it is"));
     }
     let store = run.store();
-    let standing = store.links_of_product(run.name(), id).await?.iter().filter(|link| link.code.is_none()).count();
+    let links = store.links_of_product(run.name(), id).await?;
+    let standing = links.iter().filter(|link| link.state == LinkState::Linked.as_str()).count();
     let new = linking::record_gone(store, run.name(), Side::Sapo, id).await?;
     follow_links(run, None, &new);
     Ok(match standing {
@@ -231,7 +242,7 @@ async fn push(run: &Run<'_>, product: &PosProduct) -> Result<Outcome, Halt> {
             components::follow_up(run, product.id.clone(), COMPONENT);
         }
     }
-    let asked = asked(run.event);
+    let asked = run.event.asked_variants();
     let links = run.store().links_of_product(run.name(), &product.id).await?;
     let branches = if links.is_empty() { Vec::new() } else { setup::stock_branches(run).await? };
     let mut pushes = Pushes::new(run, branches);
@@ -271,15 +282,6 @@ async fn push(run: &Run<'_>, product: &PosProduct) -> Result<Outcome, Halt> {
 /// Whether an event was made by this program: nothing on the POS has changed by itself.
 fn is_ours(event: &Event) -> bool {
     event.job.is_some() || [COMPONENT, LINK, SYNC].contains(&event.topic.as_str())
-}
-
-/// The variants that *Đồng bộ dữ liệu ngay* names; all of them where another event of the product joined this one,
-/// which then has to be read.
-fn asked(event: &Event) -> Vec<String> {
-    if event.topic != SYNC || event.read {
-        return Vec::new();
-    }
-    serde_json::from_slice::<Asked>(&event.body).map(|asked| asked.variants).unwrap_or_default()
 }
 
 /// Why variants of a product are not linked, for the first few.

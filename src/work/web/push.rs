@@ -6,8 +6,8 @@ use rust_decimal::Decimal;
 
 use super::products::{SYNC, follow_links, record_web};
 use super::setup;
-use crate::destination::CallError;
 use crate::destination::web::client::PriceChange;
+use crate::destination::{CallError, Done};
 use crate::domain::linking::Side;
 use crate::domain::outcome::{Cause, Outcome};
 use crate::domain::product::PosVariant;
@@ -59,10 +59,14 @@ enum Trouble {
 struct Sent {
     /// What the web shows now.
     done: Target,
+    /// What it may show now: the answer of that call was lost.
+    unknown: Target,
     /// Why something was refused: a stable word, and for people.
     error: Option<(&'static str, String)>,
     /// The variant is not there any more.
     gone: bool,
+    /// The web does not count its stock, other than was known.
+    uncounted: bool,
     /// Whether the other variants can still be tried.
     ended: Result<(), Halt>,
 }
@@ -119,7 +123,7 @@ impl<'a> Pushes<'a> {
             self.count(Count::Gone);
             return Ok(());
         };
-        let target = self.target(variant, &there.variant).await?;
+        let (target, notes) = self.target(variant, &there.variant).await?;
         let remembered = link.pushed.as_deref().and_then(|text| serde_json::from_str::<Target>(text).ok());
         let news = self.news(&target, remembered.as_ref(), &there.variant);
         let sent = self.send(variant, link, &there.variant, &news).await;
@@ -141,7 +145,10 @@ impl<'a> Pushes<'a> {
         let mut now = link.clone();
         match sent.error {
             Some((code, reason)) => now.fail(code, reason),
-            None if sent.ended.is_ok() => now.mend(),
+            None if sent.ended.is_ok() => match product::withheld(&notes, there.variant.managed && !sent.uncounted) {
+                Some((code, reason)) => now.flag(code, reason),
+                None => now.mend(),
+            },
             None => {}
         }
         let pushed = remembered.clone().unwrap_or_default().and(&target.without(&failed));
@@ -150,8 +157,11 @@ impl<'a> Pushes<'a> {
         if remembered.as_ref() != Some(&pushed) && !untried {
             now.pushed = serde_json::to_string(&pushed).ok();
         }
-        let shown = product::applied(there.variant, &sent.done, self.location());
-        let shown = (!sent.done.is_empty()).then(|| serde_json::to_string(&shown).ok()).flatten();
+        // What may have been done is known as the web's and not remembered as pushed: whichever value is wanted next
+        // differs from one of the two, and is sent.
+        let told = sent.done.and(&sent.unknown);
+        let shown = product::applied(there.variant, &told, self.location());
+        let shown = (!told.is_empty()).then(|| serde_json::to_string(&shown).ok()).flatten();
         if now != *link || shown.is_some() {
             self.done.push(Push { link: now, facts: shown.map(|shown| (there.facts, shown)) });
         }
@@ -160,7 +170,8 @@ impl<'a> Pushes<'a> {
 
     /// Sends what is new, stock and prices apart: where one is refused the other still goes.
     async fn send(&mut self, variant: &PosVariant, link: &Link, there: &WebVariant, news: &Target) -> Sent {
-        let mut sent = Sent { done: Target::default(), error: None, gone: false, ended: Ok(()) };
+        let (done, unknown) = (Target::default(), Target::default());
+        let mut sent = Sent { done, unknown, error: None, gone: false, uncounted: false, ended: Ok(()) };
         let stock = Target { stock: news.stock, ..Target::default() };
         let prices = Target { stock: None, ..news.clone() };
         for part in [stock, prices].into_iter().filter(|part| !part.is_empty()) {
@@ -170,7 +181,10 @@ impl<'a> Pushes<'a> {
                     self.run.step("planned", would);
                     sent.done = sent.done.and(&part);
                 }
-                Ok(Err(Trouble::Unmanaged)) => self.note(variant, &Note::Unmanaged),
+                Ok(Err(Trouble::Unmanaged)) => {
+                    self.note(variant, &Note::Unmanaged);
+                    sent.uncounted = true;
+                }
                 Ok(Err(Trouble::Blocked { link_code, outcome })) => {
                     sent.error = sent.error.or(link_code.map(|code| (code, outcome.reason().to_owned())));
                     self.wrong_settings.get_or_insert(outcome);
@@ -186,6 +200,9 @@ impl<'a> Pushes<'a> {
                     break;
                 }
                 Err(halt) => {
+                    if matches!(halt, Halt::Call(CallError::Failing { done: Done::Unknown, .. })) {
+                        sent.unknown = part;
+                    }
                     sent.ended = Err(halt);
                     break;
                 }
@@ -195,7 +212,7 @@ impl<'a> Pushes<'a> {
     }
 
     /// What the variant should show, and what a person should know of that.
-    async fn target(&mut self, variant: &PosVariant, there: &WebVariant) -> Result<Target, Halt> {
+    async fn target(&mut self, variant: &PosVariant, there: &WebVariant) -> Result<(Target, Vec<Note>), Halt> {
         let run = self.run;
         let settings = &run.connection().settings;
         let reserved = if settings.web.reserve_unapproved {
@@ -215,7 +232,7 @@ impl<'a> Pushes<'a> {
         if self.wrong_settings.is_none() {
             self.wrong_settings = setup::wrong(run, &planned.notes).await?;
         }
-        Ok(planned.target)
+        Ok((planned.target, planned.notes))
     }
 
     fn note(&self, variant: &PosVariant, note: &Note) {
@@ -230,7 +247,12 @@ impl<'a> Pushes<'a> {
         let pushed = remembered.filter(|_| !self.run.event.force);
         // A walk looks at the real other side. Of a location whose stock it could not read, nothing else is known.
         let last = remembered.filter(|_| pushed.is_some() || self.run.event.job.is_some());
-        let differs = product::differs_at(self.location(), target, there, last);
+        let mut there = there.clone();
+        if self.is_read_anew() {
+            // The product that was read says nothing of single locations, and what was known of them does not count.
+            there.levels.clear();
+        }
+        let differs = product::differs_at(self.location(), target, &there, last);
         pushed.map_or(differs.clone(), |pushed| differs.and(&target.changed_since(pushed)))
     }
 
@@ -341,22 +363,33 @@ impl<'a> Pushes<'a> {
             self.run.step("note", reason);
             return Ok(None);
         };
-        // A walk has read it just now.
-        if self.run.event.topic == SYNC || (self.run.event.force && self.run.event.job.is_none()) {
+        if self.is_read_anew() {
             return self.read(&product, link).await;
         }
         if !self.known.contains_key(&product) {
-            let rows = self.run.store().variants_of_product(self.run.name(), Side::Channel, &product).await?;
-            let known = rows.into_iter().filter_map(|row| {
-                let variant = serde_json::from_str(&row.facts).ok()?;
-                Some((row.variant_id, There { variant, facts: row.facts }))
-            });
-            self.known.insert(product.clone(), known.collect());
+            let kept = self.kept(&product).await?;
+            self.known.insert(product.clone(), kept);
         }
         match self.known.get(&product).and_then(|known| known.get(&link.channel_id)) {
             Some(there) => Ok(Some(there.clone())),
             None => self.read(&product, link).await,
         }
+    }
+
+    /// Whether nothing that is known of the web counts. A walk has read it just now.
+    fn is_read_anew(&self) -> bool {
+        let event = self.run.event;
+        event.topic == SYNC || (event.force && event.job.is_none())
+    }
+
+    /// The variants of a web's product as they are kept.
+    async fn kept(&self, product_id: &str) -> Result<HashMap<String, There>, Halt> {
+        let rows = self.run.store().variants_of_product(self.run.name(), Side::Channel, product_id).await?;
+        let kept = rows.into_iter().filter_map(|row| {
+            let variant = serde_json::from_str(&row.facts).ok()?;
+            Some((row.variant_id, There { variant, facts: row.facts }))
+        });
+        Ok(kept.collect())
     }
 
     /// The product of the link's web variant.
@@ -392,7 +425,14 @@ impl<'a> Pushes<'a> {
                 let facts = serde_json::to_string(&variant).unwrap_or_default();
                 (variant.id.clone(), There { variant, facts })
             });
-            self.known.insert(product_id.to_owned(), known.collect());
+            let mut known: HashMap<String, There> = known.collect();
+            if !self.run.dry {
+                // What is kept may hold more than the product says: the stock at single locations.
+                let mut kept = self.kept(product_id).await?;
+                kept.retain(|id, _| known.contains_key(id));
+                known.extend(kept);
+            }
+            self.known.insert(product_id.to_owned(), known);
             self.read.push(product_id.to_owned());
         }
         Ok(self.known.get(product_id).and_then(|known| known.get(&link.channel_id)).cloned())

@@ -71,7 +71,7 @@ async fn receiver(folder: &Path, broker: Arc<dyn Broker>, file: Embedded) -> Rou
     let asked = Arc::clone(&broker);
     let ready: health::Ready = Arc::new(move || {
         let broker = Arc::clone(&asked);
-        Box::pin(async move { broker.ready().await.map_err(|error| error.to_string()) })
+        Box::pin(async move { broker.ready().await.map(|()| None).map_err(|error| error.to_string()) })
     });
     let state = move || {
         let file = file.clone();

@@ -116,7 +116,7 @@ pub fn beside(known: &Known<'_>) -> Sides {
     let location = settings.web.web_location;
     if location.is_some() && web.stock_at(location).is_none() && target.stock.is_some() {
         target.stock = None;
-        notes.push("the stock at the web's chosen location is not known here, so it is not compared: the next reconcile reads it".to_owned());
+        notes.push("the stock at the web's chosen location is not known here, so it is not compared: --live and the next reconcile read it, where the web tells it".to_owned());
     }
     let news = product::differs_at(location, &target, web, None);
     let money = |amount: Option<Decimal>| amount.map_or_else(|| "–".to_owned(), |amount| Vnd(amount).to_string());

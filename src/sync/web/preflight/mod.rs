@@ -203,15 +203,14 @@ impl Facts {
         self.notes.push(Note { code: code.to_owned(), warns, text: Text::new(vi, en) });
     }
 
-    /// Adds what our own data shows: other connections to the same web.
+    /// Adds what our own data shows: other connections to the same web, but for those that are stopped.
     fn look_at(&mut self, known: &Snapshot, connection: &Connection) {
         let mut others: Vec<&str> = known
             .connections
             .values()
             .map(|row| &row.connection)
-            .filter(|other| {
-                other.name != connection.name && other.channel == System::Web && other.site == connection.site
-            })
+            .filter(|other| other.channel == System::Web && other.site == connection.site)
+            .filter(|other| other.name != connection.name && other.state != State::Stopped)
             .map(|other| other.name.as_str())
             .collect();
         others.sort_unstable();
@@ -326,6 +325,49 @@ fn tell(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::connection::Settings;
+
+    fn account(name: &str, site: &str, state: State) -> ConnectionAccount {
+        ConnectionAccount {
+            connection: Connection {
+                name: name.to_owned(),
+                store: "cuahangmau".to_owned(),
+                channel: System::Web,
+                site: site.to_owned(),
+                state,
+                settings: Settings::default(),
+                activated_at: 0,
+            },
+            token: "token".into(),
+            api_key: None,
+            confirmed: None,
+            webhook_header: None,
+            webhook_secrets: Vec::new(),
+            base_url: None,
+            state_reason: None,
+        }
+    }
+
+    #[test]
+    fn another_connection_to_the_same_web_is_warned_of_unless_it_is_stopped() {
+        let mut known = Snapshot::default();
+        for (name, site, state) in [
+            ("mau", "webmau", State::Active),
+            ("mau-tam-dung", "webmau", State::Paused),
+            ("mau-mat-quyen", "webmau", State::NoAccess),
+            ("mau-da-ngung", "webmau", State::Stopped),
+            ("mau-khac", "webkhac", State::Active),
+        ] {
+            known.connections.insert(name.to_owned(), Arc::new(account(name, site, state)));
+        }
+        let connection = known.connections["mau"].connection.clone();
+        let mut facts = Facts::default();
+        facts.look_at(&known, &connection);
+        let warned = facts.notes.iter().filter(|note| note.code == "other_connection");
+        let warned: Vec<&str> = warned.map(|note| note.text.en.as_str()).collect();
+        assert_eq!(warned.len(), 2, "{warned:?}");
+        assert!(warned[0].contains("(mau-mat-quyen)") && warned[1].contains("(mau-tam-dung)"), "{warned:?}");
+    }
 
     #[test]
     fn webhooks_of_others_are_named_by_their_host_alone() {

@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use super::proposal::{Asked, Refused, Wish};
 use super::report::Text;
-use super::resolve::{Pair, claims, resolve};
+use super::resolve::{Pair, claims, label, resolve};
 use crate::domain::connection::Connection;
 use crate::domain::event::words;
 use crate::domain::linking::is_dead;
@@ -166,11 +166,7 @@ async fn look_at(store: &Store, connection: &str, pair: &Pair, differing: Differ
         return Ok(Step::of(pair, Outcome::Already, "linked", Text::new("Đã liên kết", "linked already")));
     }
     if pair.differs() && differing == Differing::Refused {
-        let told = Text::new(
-            "Hai nửa của bảng có bị sắp xếp lệch nhau không? Nếu đúng là một sản phẩm, sửa SKU cho giống nhau, hoặc thêm --different-skus",
-            "was one half of the sheet sorted apart? If the two are one product, give both the same SKU, or add --different-skus",
-        );
-        return Ok(Step::of(pair, Outcome::Refused, "different_skus", told));
+        return Ok(Step::of(pair, Outcome::Refused, "different_skus", why_refused(pair)));
     }
     if let Some(held) = held {
         let told = Text::new(
@@ -185,7 +181,32 @@ async fn look_at(store: &Store, connection: &str, pair: &Pair, differing: Differ
         );
         return Ok(Step::of(pair, Outcome::Refused, "linked_elsewhere", told));
     }
-    Ok(Step::of(pair, Outcome::Link, "link", Text::new("Sẽ liên kết", "will be linked")))
+    let told = match pair.corrected.map(label) {
+        None => Text::new("Sẽ liên kết", "will be linked"),
+        Some(side) => Text::new(
+            format!("Sẽ liên kết; bảng sửa mã bên {side}, nhưng mã trên {side} không đổi"),
+            format!("will be linked; the sheet corrects the SKU of the {side}, on the {side} it stays as it is"),
+        ),
+    };
+    Ok(Step::of(pair, Outcome::Link, "link", told))
+}
+
+/// Why two variants whose SKUs differ are not linked, and what to do.
+fn why_refused(pair: &Pair) -> Text {
+    match pair.corrected.map(label) {
+        None => Text::new(
+            "Hai nửa của bảng có bị sắp xếp lệch nhau không? Nếu đúng là một sản phẩm, sửa SKU trên POS hoặc web cho giống nhau rồi làm lại báo cáo, hoặc thêm --different-skus",
+            "was one half of the sheet sorted apart? If the two are one product, give both the same SKU on the POS or the web and make the report anew, or add --different-skus",
+        ),
+        Some(side) => Text::new(
+            format!(
+                "Bảng sửa mã bên {side}, nhưng mã trên {side} vẫn như cũ: sửa mã ngay trên {side} rồi làm lại báo cáo, hoặc thêm --different-skus để liên kết hai biến thể này như hiện có"
+            ),
+            format!(
+                "the sheet corrects the SKU of the {side}, the {side} still has the old one: correct it on the {side} itself and make the report anew, or add --different-skus to link the two as they are"
+            ),
+        ),
+    }
 }
 
 /// Makes the links of a plan, each with its audit row, and has them pushed; `keep` is told after each. What became of

@@ -81,7 +81,9 @@ pub enum ProposalError {
         reason: String,
     },
     /// Too large.
-    #[error("{path} is too large ({what}); leave the rows that are to be linked, and give it again in parts")]
+    #[error(
+        "{path} is too large ({what}), and nothing of it is read; keep only the rows that are to be linked, or give it in several files, each with the header"
+    )]
     Large {
         /// Where.
         path: String,
@@ -244,7 +246,10 @@ impl Rows {
             self.row = row;
             self.seen += 1;
             if self.seen > ROWS {
-                return Err(ProposalError::Large { path: path.to_owned(), what: format!("over {ROWS} rows") });
+                return Err(ProposalError::Large {
+                    path: path.to_owned(),
+                    what: format!("over {ROWS} rows in \"{PROPOSAL}\""),
+                });
             }
         }
         self.cells.insert(column, cell);
@@ -339,8 +344,12 @@ fn wish<'c>(row: u32, of: impl Fn(Column) -> &'c Cell) -> Result<Option<Wish>, R
         if id.is_empty() && of(sku).word().is_empty() {
             return Err(refused(
                 "missing_id",
-                format!("Thiếu cả \"{name}\" lẫn \"{other}\": ghi một trong hai"),
-                format!("\"{name}\" and \"{other}\" are both empty: give the variant's id, or its SKU"),
+                format!(
+                    "Thiếu cả \"{name}\" lẫn \"{other}\": ghi một trong hai; mã đã sửa ở nửa kia của dòng không chọn thay cho nửa này"
+                ),
+                format!(
+                    "\"{name}\" and \"{other}\" are both empty: give the variant's id, or its SKU; a SKU corrected in the row's other half does not name this one"
+                ),
             ));
         }
         if !id.chars().all(|c| c.is_ascii_digit()) {

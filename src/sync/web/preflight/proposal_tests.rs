@@ -151,3 +151,20 @@ fn a_header_far_down_and_cells_far_out_are_read_without_the_space_between() {
     let asked = read_from(Cursor::new(workbook.save_to_buffer().unwrap()), "b").unwrap();
     assert_eq!(asked.wishes[0].row, 1_048_576);
 }
+
+#[test]
+fn a_sheet_with_more_rows_than_are_read_is_refused_whole_and_says_how_many_those_are_and_what_to_do() {
+    let mut rows = Rows::default();
+    let mut take = |row: u32, column: u32, text: &str| rows.take(row, column, Cell::text(text), "bang.xlsx");
+    for (column, title) in (0_u32..).zip(HEADER) {
+        take(1, column, title).unwrap();
+    }
+    let last = u32::try_from(ROWS).unwrap();
+    for row in 2..=last {
+        take(row, 0, "101").unwrap();
+    }
+    let refused = take(last + 1, 0, "101").unwrap_err();
+    assert!(matches!(refused, ProposalError::Large { .. }));
+    let told = refused.to_string();
+    assert!(told.contains("over 200000 rows in") && told.contains("several files"), "{told}");
+}

@@ -1,5 +1,9 @@
 //! Which variants the rows of a proposal mean: by their ids, and where an id is empty by the SKU beside it, which
 //! exactly one variant of that side must have. Rows that claim one variant for several others are refused.
+//!
+//! A SKU beside an id that is not the variant's own has two causes. Somebody corrected it in the sheet to that of the
+//! counterpart: the two ids are what is meant, and their SKUs differ in the shop. Or columns were sorted apart, and the
+//! row means nothing: then another variant of that side has the SKU.
 
 use std::collections::HashMap;
 
@@ -9,7 +13,7 @@ use super::report::{Text, Where};
 use crate::domain::linking::Side;
 use crate::store::{Store, StoreError};
 
-/// So many variants with one SKU are named.
+/// So many variants with one SKU are named; `links list` shows all of them.
 const NAMED: usize = 20;
 /// So many rows that claim the same are named.
 const ROWS: usize = 10;
@@ -31,6 +35,12 @@ impl Known {
     }
 }
 
+/// A variant that a row names, and the SKU that the row gives it where that is not its own.
+struct Named {
+    known: Known,
+    given: Option<String>,
+}
+
 /// A row whose two variants are known.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Pair {
@@ -40,6 +50,8 @@ pub struct Pair {
     pub sapo: Known,
     /// The web's.
     pub web: Known,
+    /// The side whose SKU the row corrects to the other's; on that side itself it is as it was.
+    pub corrected: Option<Side>,
 }
 
 impl Pair {
@@ -59,7 +71,11 @@ pub async fn resolve(store: &Store, connection: &str, wish: &Wish) -> Result<Res
         Ok(known) => known,
         Err(refused) => return Ok(Err(refused)),
     };
-    Ok(Ok(Pair { row: wish.row, sapo, web }))
+    let corrected = match corrected(store, connection, &sapo, &web).await? {
+        Ok(side) => side,
+        Err(why) => return Ok(Err(refused_for(wish, why))),
+    };
+    Ok(Ok(Pair { row: wish.row, sapo: sapo.known, web: web.known, corrected }))
 }
 
 async fn variant(
@@ -67,17 +83,41 @@ async fn variant(
     connection: &str,
     wish: &Wish,
     side: Side,
-) -> Result<Result<Known, Refused>, StoreError> {
+) -> Result<Result<Named, Refused>, StoreError> {
     let (id, sku) = match side {
         Side::Sapo => (&wish.sapo_variant, &wish.sapo_sku),
         Side::Channel => (&wish.web_variant, &wish.web_sku),
     };
     let found = if id.is_empty() {
-        by_sku(store, connection, side, sku).await?
+        by_sku(store, connection, side, sku).await?.map(|known| Named { known, given: None })
     } else {
         by_id(store, connection, side, id, sku).await?
     };
-    Ok(found.map_err(|(code, reason)| Refused { row: wish.row, code, reason }))
+    Ok(found.map_err(|why| refused_for(wish, why)))
+}
+
+fn refused_for(wish: &Wish, (code, reason): Why) -> Refused {
+    Refused { row: wish.row, code, reason }
+}
+
+/// The side whose SKU a row corrects: to that of its counterpart, which no other variant of that side has. The refusal
+/// where a SKU that is not the variant's own tells nothing of the kind.
+async fn corrected(
+    store: &Store,
+    connection: &str,
+    sapo: &Named,
+    web: &Named,
+) -> Result<Result<Option<Side>, Why>, StoreError> {
+    let (side, this, given, other) = match (&sapo.given, &web.given) {
+        (None, None) => return Ok(Ok(None)),
+        (Some(given), _) => (Side::Sapo, sapo, given, web),
+        (None, Some(given)) => (Side::Channel, web, given, sapo),
+    };
+    let is_counterparts = other.given.is_none() && is_same_sku(given, &other.known.sku);
+    if is_counterparts && rows_of(store, connection, side, given).await?.is_empty() {
+        return Ok(Ok(Some(side)));
+    }
+    Ok(Err(other_sku(side, &this.known, given)))
 }
 
 /// Why a variant cannot be told: a stable word, and what to do.
@@ -89,7 +129,7 @@ async fn by_id(
     side: Side,
     id: &str,
     written: &str,
-) -> Result<Result<Known, Why>, StoreError> {
+) -> Result<Result<Named, Why>, StoreError> {
     let name = label(side);
     let Some(row) = store.variant(connection, side, id).await?.as_ref().and_then(Row::of) else {
         let reason = Text::new(
@@ -98,30 +138,36 @@ async fn by_id(
         );
         return Ok(Err(("unknown_variant", reason)));
     };
-    if is_same_sku(written, &row.sku) || matches!(row.facts, Facts::Unknown) {
-        return Ok(Ok(Known::of(&row)));
-    }
+    let own = is_same_sku(written, &row.sku) || matches!(row.facts, Facts::Unknown);
+    Ok(Ok(Named { known: Known::of(&row), given: (!own).then(|| written.to_owned()) }))
+}
+
+/// Why a row cannot be done that gives a variant a SKU which is neither its own nor a correction.
+fn other_sku(side: Side, known: &Known, given: &str) -> Why {
+    let (name, Known { id, sku, .. }) = (label(side), known);
     let reason = Text::new(
         format!(
-            "Biến thể {id} trên {name} có mã \"{}\", nhưng bảng ghi \"{written}\": cột có bị xáo trộn không? Muốn chọn biến thể khác theo SKU thì xóa mã biến thể đi",
-            row.sku
+            "Biến thể {id} trên {name} có mã \"{sku}\", nhưng bảng ghi \"{given}\". Sửa mã trong bảng không đổi mã trên {name}: hãy sửa mã ngay trên {name} rồi làm lại báo cáo. Muốn chọn biến thể khác theo SKU thì xóa mã biến thể đi. Nếu không sửa gì: cột có bị sắp xếp lệch không?"
         ),
         format!(
-            "variant {id} on the {name} has the SKU \"{}\", but the row says \"{written}\": were columns sorted apart, or was it changed since? To name another variant by its SKU, empty the id; else make the report anew",
-            row.sku
+            "variant {id} on the {name} has the SKU \"{sku}\", but the row says \"{given}\": a SKU corrected in the sheet is not changed on the {name}, so correct it there and make the report anew; to name another variant by its SKU, empty the id; where nothing was corrected, columns were sorted apart, or it was changed since"
         ),
     );
-    Ok(Err(("other_sku", reason)))
+    ("other_sku", reason)
 }
 
 async fn by_sku(store: &Store, connection: &str, side: Side, sku: &str) -> Result<Result<Known, Why>, StoreError> {
+    Ok(the_one(connection, side, sku, &rows_of(store, connection, side, sku).await?))
+}
+
+/// The rows of a side that have a SKU.
+async fn rows_of(store: &Store, connection: &str, side: Side, sku: &str) -> Result<Vec<Row>, StoreError> {
     let all = store.variants_of_skus(connection, &[sku.to_owned()]).await?;
-    let rows: Vec<Row> = all.iter().filter(|row| row.side == side.as_str()).filter_map(Row::of).collect();
-    Ok(the_one(side, sku, &rows))
+    Ok(all.iter().filter(|row| row.side == side.as_str()).filter_map(Row::of).collect())
 }
 
 /// The one row of a side that has the SKU.
-fn the_one(side: Side, sku: &str, rows: &[Row]) -> Result<Known, Why> {
+fn the_one(connection: &str, side: Side, sku: &str, rows: &[Row]) -> Result<Known, Why> {
     let name = label(side);
     if let [row] = rows {
         return Ok(Known::of(row));
@@ -135,15 +181,20 @@ fn the_one(side: Side, sku: &str, rows: &[Row]) -> Result<Known, Why> {
         );
         return Err(("unknown_sku", reason));
     }
-    let mut named: Vec<String> =
-        rows.iter().take(NAMED).map(|row| format!("{} ({})", row.variant_id, row.name)).collect();
-    if rows.len() > NAMED {
-        named.push("…".to_owned());
-    }
+    let named: Vec<String> = rows.iter().take(NAMED).map(|row| format!("{} ({})", row.variant_id, row.name)).collect();
     let (times, named) = (rows.len(), named.join(", "));
+    let (all_vi, all_en) = match times.saturating_sub(NAMED) {
+        0 => (String::new(), String::new()),
+        more => {
+            let all = format!("`sapo-sync links list --connection {connection} --sku \"{sku}\"`");
+            (format!(" và {more} biến thể nữa (xem đủ: {all})"), format!(" and {more} more ({all} shows all)"))
+        }
+    };
     let reason = Text::new(
-        format!("SKU \"{sku}\" có ở {times} biến thể trên {name}: {named}; ghi mã của biến thể cần liên kết"),
-        format!("{times} variants on the {name} have the SKU \"{sku}\": {named}; give the id of the one that is meant"),
+        format!("SKU \"{sku}\" có ở {times} biến thể trên {name}: {named}{all_vi}; ghi mã của biến thể cần liên kết"),
+        format!(
+            "{times} variants on the {name} have the SKU \"{sku}\": {named}{all_en}; give the id of the one that is meant"
+        ),
     );
     Err(("ambiguous_sku", reason))
 }
@@ -188,7 +239,8 @@ fn refusal(pair: &Pair, before: Option<u32>, claimed: &HashMap<(Side, &str), Vec
     })
 }
 
-fn label(side: Side) -> &'static str {
+/// What owners call a side.
+pub fn label(side: Side) -> &'static str {
     match side {
         Side::Sapo => Where::Pos.label(),
         Side::Channel => Where::Web.label(),
@@ -204,7 +256,7 @@ mod tests {
     }
 
     fn pair(row: u32, sapo: &str, web: &str) -> Pair {
-        Pair { row, sapo: known(sapo, "A"), web: known(web, "A") }
+        Pair { row, sapo: known(sapo, "A"), web: known(web, "A"), corrected: None }
     }
 
     fn row(id: &str) -> Row {
@@ -260,22 +312,28 @@ mod tests {
             ("", "AT-S", true),
             ("", " ", true),
         ] {
-            let pair = Pair { row: 2, sapo: known("101", sapo), web: known("201", web) };
+            let pair = Pair { sapo: known("101", sapo), web: known("201", web), ..pair(2, "101", "201") };
             assert_eq!(pair.differs(), expected, "{sapo:?} and {web:?}");
         }
     }
 
     #[test]
     fn a_sku_names_a_variant_only_where_one_has_it_and_every_candidate_is_told() {
-        assert_eq!(the_one(Side::Channel, "B", &[row("201")]).unwrap().id, "201");
-        let (code, reason) = the_one(Side::Channel, "B", &[]).unwrap_err();
+        let the_one = |side, rows: &[Row]| the_one("mau-web", side, "B", rows);
+        assert_eq!(the_one(Side::Channel, &[row("201")]).unwrap().id, "201");
+        let (code, reason) = the_one(Side::Channel, &[]).unwrap_err();
         assert_eq!(code, "unknown_sku");
         assert!(reason.vi.contains("\"B\" trên web") && reason.en.contains("\"B\""), "{reason}");
-        let (code, reason) = the_one(Side::Channel, "B", &[row("201"), row("202")]).unwrap_err();
+        let (code, reason) = the_one(Side::Channel, &[row("201"), row("202")]).unwrap_err();
         assert_eq!(code, "ambiguous_sku");
-        assert!(reason.vi.contains("201 (Áo 201), 202 (Áo 202)") && reason.en.contains("201 (Áo 201)"), "{reason}");
+        assert!(reason.vi.contains("201 (Áo 201), 202 (Áo 202);") && reason.en.contains("202 (Áo 202);"), "{reason}");
         let many: Vec<Row> = (0..100).map(|id| row(&id.to_string())).collect();
-        let (_, reason) = the_one(Side::Sapo, "B", &many).unwrap_err();
-        assert!(reason.en.starts_with("100 variants on the POS") && reason.en.contains("19 (Áo 19), …"), "{reason}");
+        let (_, reason) = the_one(Side::Sapo, &many).unwrap_err();
+        let all = "`sapo-sync links list --connection mau-web --sku \"B\"`";
+        assert!(reason.en.starts_with("100 variants on the POS"), "{reason}");
+        assert!(reason.en.contains(&format!("19 (Áo 19) and 80 more ({all} shows all);")), "{reason}");
+        assert!(reason.vi.contains(&format!("19 (Áo 19) và 80 biến thể nữa (xem đủ: {all});")), "{reason}");
+        let (_, reason) = the_one(Side::Sapo, &many[..NAMED]).unwrap_err();
+        assert!(!reason.en.contains("more") && !reason.vi.contains("links list"), "{reason}");
     }
 }

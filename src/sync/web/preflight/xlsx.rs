@@ -44,16 +44,23 @@ pub const PAIR: [(&str, f64); 9] = [
     ("Liên kết? (x) / Link? (x)", 12.0),
     ("Ghi chú / Note", 60.0),
     (
-        "Cách dùng: đánh x để liên kết hai biến thể của dòng. Mã biến thể để trống thì tìm theo SKU cùng bên, SKU đó phải \
-         có đúng một lần; có thể thêm dòng. Hai SKU khác nhau chỉ liên kết với --different-skus. | How to use: x links the \
-         two variants of a row. Where a variant id is empty, the SKU of that side names it, and must be there exactly \
-         once; rows may be added. Two different SKUs are linked with --different-skus only.",
+        "Cách dùng: đánh x để liên kết hai biến thể của dòng. Mã biến thể để trống thì tìm theo SKU cùng bên, SKU đó \
+         phải có đúng một lần; có thể thêm dòng. Mã biến thể còn thì SKU chỉ để đối chiếu: muốn chọn biến thể khác \
+         theo SKU thì xóa mã biến thể. Sửa SKU ở đây không đổi mã ở cửa hàng: sửa mã trên POS hoặc web rồi làm lại \
+         báo cáo. Hai SKU khác nhau ở cửa hàng, dù ở đây đã sửa cho giống, chỉ liên kết với --different-skus. | How \
+         to use: x links the two variants of a row. Where a variant id is empty, the SKU of that side names it, and \
+         must be there exactly once; rows may be added. Where the id stands, the SKU only confirms it: to name \
+         another variant by its SKU, empty the id. A SKU corrected here is not changed in the shop: correct it on the \
+         POS or the web and make the report anew. Two SKUs that differ in the shop, even if made equal here, are \
+         linked with --different-skus only.",
         110.0,
     ),
 ];
 /// What a row is told by that has one side alone.
-const ALONE: &str = "chưa có bên kia: ghi SKU hoặc mã biến thể của bên còn trống rồi đánh x (no counterpart: fill in the \
-                     empty side's SKU or variant id, then mark x)";
+const ALONE: &str = "chưa có bên kia: ghi SKU hoặc mã biến thể của bên còn trống rồi đánh x; SKU khác nhau thì thêm \
+                     --different-skus, hoặc sửa mã trên POS hay web rồi làm lại báo cáo (no counterpart: fill in the \
+                     empty side's SKU or variant id, then mark x; where the SKUs differ add --different-skus, or \
+                     correct one on the POS or the web and make the report anew)";
 
 /// Why the spreadsheet cannot be written.
 #[derive(Debug, thiserror::Error)]
