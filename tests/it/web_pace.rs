@@ -58,7 +58,15 @@ async fn a_value_that_returns_to_the_old_one_after_a_lost_answer_is_pushed() {
     set(4);
     world.eventually("the push waits to be tried again", async || world.parked().await.len() == 1).await;
     world.assert_shown(1, there[0], 4, 1_000);
+    // It joins what waits, and what is tried again is the old value.
     set(5);
+    world.sandbox.webhooks_settled().await;
+    let all_wait = async || {
+        let rows = world.events().await;
+        rows.iter().filter(|row| row.source == "omni" && row.topic == "products/update").count() == 2
+    };
+    world.eventually("both changes wait", all_wait).await;
+    world.store().release_now(None, Some("failing"), None).await.unwrap();
     world.quiet().await;
     world.assert_shown(1, there[0], 5, 1_000);
     world.finish(&[]).await;
