@@ -233,7 +233,7 @@ pub enum ConnectCommand {
 pub struct ApplyArgs {
     /// The connections file (TOML); - reads it from standard input
     pub file: PathBuf,
-    /// Pause what is new or was stopped, so that it can be prepared: webhooks are taken, and wait for `connect resume`
+    /// Pause what is new, was stopped or had no access, so that it can be prepared: webhooks are taken, and wait for `connect resume`
     #[arg(long)]
     pub paused: bool,
     /// Stop connections that the file does not name

@@ -48,8 +48,8 @@ pub const CHOICES: &str = "Examples:
   sapo-sync connect choices --file connections.toml --store cuahangmau --web webmau
   sapo-sync connect choices --store cuahangmau --web webmau --json
 
-With --file the access tokens are those of that connections file, and nothing is written: so the ids can be looked up
-before `connect apply`. Without --store and --web all shops of the file are asked. Without --file, and where the file
+With --file the access tokens are those of that connections file, which has all but the ids (webhook_secret too), and
+nothing is written: so the ids can be looked up before `connect apply`. Without --store and --web all shops of the file are asked. Without --file, and where the file
 does not name the shop, it must be connected, or have granted access (`connect authorize`).";
 
 /// Of `sapo-sync connect webhooks`.
@@ -259,7 +259,9 @@ fn asked<'a>(args: &'a ChoicesArgs, file: &'a File) -> anyhow::Result<Vec<(&'a s
             None => bail!("the file has no connection with the web {site}: add one, or say --store ALIAS as well"),
         },
         (None, None) if shops.is_empty() => {
-            bail!("the file names no shop: write a [[store]] with its alias and access_token, and run this again")
+            bail!(
+                "the file names no shop: write a [[store]] with its alias, access_token and webhook_secret, and run this again"
+            )
         }
         (None, None) => Ok(shops),
     }

@@ -61,6 +61,9 @@ pub struct WebVariant {
     /// What is available at single locations, as far as that was asked for or told: no product states it.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub levels: BTreeMap<u64, Decimal>,
+    /// Whether the answer of a call that changes it was lost: it may show something else than is known of it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub unsure: bool,
 }
 
 impl WebVariant {

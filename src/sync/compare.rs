@@ -167,11 +167,13 @@ pub fn products(
         };
         if let Some(link) = links.iter().find(|link| link.sapo_id == variant.id) {
             compared.push(match there.by_id.get(&link.channel_id) {
-                None => found(
-                    Action::Error,
-                    "gone_on_channel",
-                    format!("product {} is not on Abaha any more", link.channel_id),
-                ),
+                None => {
+                    let gone = format!("product {} is not on Abaha any more", link.channel_id);
+                    match Sku::new(&link.natural_key).and_then(|sku| there.by_sku.get(&sku)).map(Vec::as_slice) {
+                        Some([one]) => found(Action::Update, "made_again", format!("{gone}; {one} takes its place")),
+                        _ => found(Action::Error, "gone_on_channel", gone),
+                    }
+                }
                 Some(now) if product::same(&planned.listing, now) => found(Action::Equal, "equal", String::new()),
                 Some(now) => found(Action::Update, "differs", difference(&planned.listing, now)),
             });

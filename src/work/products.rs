@@ -150,7 +150,7 @@ async fn push_variant(
 }
 
 async fn update(run: &Run<'_>, mut link: Link, listing: &Listing) -> Result<(Pushed, String), Halt> {
-    let there = link.channel_id.clone();
+    let mut there = link.channel_id.clone();
     let text = serde_json::to_string(listing).unwrap_or_default();
     if link.pushed.as_deref() == Some(text.as_str()) && !run.event.force && link.code.is_none() {
         return Ok((Pushed::Unchanged, there));
@@ -158,9 +158,21 @@ async fn update(run: &Run<'_>, mut link: Link, listing: &Listing) -> Result<(Pus
     match run.abaha()?.update_product(&there, listing).await {
         Ok(()) => {}
         Err(CallError::NotFound { .. } | CallError::Refused { code: "unknown_product", .. }) => {
-            let reason = format!("product {there} is not on Abaha any more; unlink it, or make it there again");
-            run.store().set_link_error(&link, Some(("gone_on_channel", &reason))).await?;
-            return Err(Outcome::dead("gone_on_channel", reason).into());
+            let Some(again) = made_again(run, &link).await? else {
+                let reason = format!(
+                    "product {there} is not on Abaha any more; make it there again with the SKU {} and replay this, or \
+                     delete it on Sapo as well",
+                    link.natural_key
+                );
+                run.store().set_link_error(&link, Some(("gone_on_channel", &reason))).await?;
+                return Err(Outcome::dead("gone_on_channel", reason).into());
+            };
+            run.step("made_again", format!("product {there} is not on Abaha any more; {} takes its place", again.id));
+            there.clone_from(&again.id);
+            if !product::same(listing, &again) {
+                run.abaha()?.update_product(&there, listing).await?;
+            }
+            link.channel_id.clone_from(&there);
         }
         Err(error) => return Err(error.into()),
     }
@@ -168,6 +180,12 @@ async fn update(run: &Run<'_>, mut link: Link, listing: &Listing) -> Result<(Pus
     link.mend();
     create::record_link(run, &mut link, None, &[]).await?;
     Ok((Pushed::Updated, there))
+}
+
+/// The product that has the SKU of a link whose own is not on the channel any more.
+async fn made_again(run: &Run<'_>, link: &Link) -> Result<Option<ChannelProduct>, Halt> {
+    let Some(sku) = Sku::new(&link.natural_key) else { return Ok(None) };
+    Ok(single_match(run, &sku, &link.sapo_id).await?.filter(|there| there.id != link.channel_id))
 }
 
 /// Links a variant with the one product of its SKU on the channel, or creates that.

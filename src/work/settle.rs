@@ -60,6 +60,10 @@ pub async fn commit(context: &Context, batch: &Batch, processed: Processed) -> R
     let mut counted = event.clone();
     counted.attempts = decided.attempts;
     match decided.verdict {
+        // A job that asks for some variants of a product says nothing of its others: what is wrong with those stays so.
+        Verdict::Done | Verdict::Skipped if event.job.is_some() && !event.asked_variants().is_empty() => {
+            context.store.unpark(&mut tx, event, None).await?;
+        }
         Verdict::Done | Verdict::Skipped => {
             if let Some(state) = &left.settled {
                 context.store.settle_object(&mut tx, &event.key, state).await?;

@@ -116,6 +116,16 @@ async fn one_that_was_stopped_begins_paused_with_a_new_start_line_and_what_is_ac
         again.activated_at,
         "nor does a resume move the line"
     );
+
+    // One whose access was lost is looked at first as well.
+    let mut tx = world.store().begin().await.unwrap();
+    world.store().set_connection_state(&mut tx, CONNECTION, State::NoAccess, Some("401")).await.unwrap();
+    tx.commit().await.unwrap();
+    let applied = paused(&world, &text).await;
+    assert_eq!((&*applied.paused, &*applied.stay_active), (&[CONNECTION.to_owned()][..], &[][..]));
+    assert!(applied.changes.iter().any(|change| change.contains("connect resume")), "{applied:?}");
+    assert_eq!(connection(&world, CONNECTION).await.state, State::Paused);
+    world.resume().await;
     world.finish(&[]).await;
 }
 

@@ -3,7 +3,7 @@
 
 use rust_decimal::Decimal;
 use sapo_sync::domain::connection::State;
-use sapo_sync::sandbox::NewWebVariant;
+use sapo_sync::sandbox::{Api, ApiEffect, ApiFault, NewWebVariant};
 use serde_json::{Value, json};
 
 use crate::harness::World;
@@ -70,6 +70,28 @@ async fn all_that_match_are_pushed_and_no_other_variant_of_their_product() {
     let (code, rows, told) = sapo_sync(&world, "links sync --connection mau-web1 --all --yes --json").await;
     assert_eq!((code, &rows[0]["variants"], &rows[rows.len() - 1]["events"]), (0, &json!(6), &json!(1)), "{told}");
     assert_eq!((world.web_writes(1).len(), world.shown(1, there[0]).0), (12, 7.into()));
+    world.finish(&[]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_pushed_for_some_variants_of_a_product_closes_no_letter_of_its_others() {
+    let world = webs(1, "").await;
+    let there = six_variants(&world).await;
+    let effect = ApiEffect::Status { code: 422, retry_after: None };
+    let path = "inventory_levels/set".to_owned();
+    let refused = ApiFault { api: Api::Web, method: None, path, skip: 0, times: 1, effect };
+    world.sandbox.faults().web_api(&web_alias(1), refused);
+    world.sandbox.omni().set_stock(world.pos_variant("M-0"), 58_001, 3).unwrap();
+    world.quiet().await;
+    let dead = world.dead().await;
+    assert_eq!(dead.len(), 1, "{dead:#?}");
+    let (code, _, told) = sapo_sync(&world, "links sync --connection mau-web1 --all --search M-3 --yes").await;
+    assert_eq!(code, 0, "{told}");
+    assert_eq!(world.dead().await.len(), 1, "M-0 was not tried");
+    world.assert_shown(1, there[0], 7, 2_000);
+    let (code, _, told) = sapo_sync(&world, "links sync --connection mau-web1 --all --yes").await;
+    assert_eq!(code, 0, "{told}");
+    world.assert_shown(1, there[0], 3, 2_000);
     world.finish(&[]).await;
 }
 

@@ -385,3 +385,47 @@ async fn a_product_deleted_and_made_again_takes_its_place_on_abaha_once_more() {
     assert_eq!((&there["status"], &there["quantity"]), (&json!(1), &json!(10)), "{:#?}", world.events_of(again).await);
     world.finish(&[]).await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_product_deleted_on_abaha_is_told_and_one_made_there_again_with_its_sku_takes_its_place() {
+    let world = World::new().await;
+    let (omni, abaha) = (world.sandbox.omni(), world.sandbox.abaha());
+    let made = |sku: &str| {
+        omni.add_product(&json!({"name": sku, "variants": [{"sku": sku, "retail": 1_000}]})).unwrap();
+    };
+    made("BY-LETTER");
+    made("BY-WALK");
+    world.quiet().await;
+    let id = |sku: &str| world.on_abaha(sku)["id"].as_u64().unwrap();
+    let (first, second) = (id("BY-LETTER"), id("BY-WALK"));
+    abaha.delete_product(first).unwrap();
+    abaha.delete_product(second).unwrap();
+    omni.set_price(omni.variant_by_sku("BY-LETTER").unwrap(), dong(2_000)).unwrap();
+    world.quiet().await;
+    let dead = world.dead().await;
+    assert!(dead.len() == 1 && dead[0].code == "gone_on_channel" && dead[0].reason.contains("BY-LETTER"), "{dead:#?}");
+    let job = world.run_job("reconcile").await;
+    let rows = world.job_rows(&job).await;
+    assert_eq!(
+        rows.iter().filter(|row| row.3 == "gone_on_channel").count(),
+        2,
+        "nothing takes their places: {rows:#?}"
+    );
+    // Made there again, with what the site's people think is the price.
+    let again = abaha.add_product("BY-LETTER", "Làm lại", dong(900), 3).unwrap();
+    world.replay(&dead[0]).await;
+    world.quiet().await;
+    let there = world.on_abaha("BY-LETTER");
+    assert_eq!((&there["id"], &there["price"]), (&json!(again), &json!(2_000)));
+    let again = abaha.add_product("BY-WALK", "Làm lại", dong(900), 3).unwrap();
+    world.run_job("reconcile").await;
+    world.quiet().await;
+    let there = world.on_abaha("BY-WALK");
+    assert_eq!((&there["id"], &there["price"]), (&json!(again), &json!(1_000)));
+    for sku in ["BY-LETTER", "BY-WALK"] {
+        let variant = omni.variant_by_sku(sku).unwrap().to_string();
+        let link = world.store().link_by_sapo(CONNECTION, LinkKind::Product, &variant).await.unwrap().unwrap();
+        assert_eq!((link.channel_id, link.code), (id(sku).to_string(), None), "{sku}");
+    }
+    world.finish(&[]).await;
+}

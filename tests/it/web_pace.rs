@@ -72,6 +72,36 @@ async fn a_value_that_returns_to_the_old_one_after_a_lost_answer_is_pushed() {
     world.finish(&[]).await;
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_push_that_failed_without_an_answer_is_sent_again_the_first_one_and_that_of_a_walk_too() {
+    let world = webs(1, "").await;
+    let failing = || {
+        let effect = ApiEffect::Status { code: 500, retry_after: None };
+        world.sandbox.faults().web_api(&web_alias(1), fault("inventory_levels/set", 1, effect));
+    };
+    let there = world.on_web(1, "AT-S", 1_000, 10);
+    failing();
+    world.on_pos("AT-S", 1_000, 8);
+    world.quiet().await;
+    world.assert_shown(1, there, 8, 1_000);
+
+    // Nothing tells us of what the web changes; the walk sees it.
+    let effect = WebhookEffect::Drop;
+    world.sandbox.faults().webhook(WebhookFault {
+        api: Api::Web,
+        topic: String::new(),
+        skip: 0,
+        times: u32::MAX,
+        effect,
+    });
+    world.sandbox.web(&web_alias(1)).set_stock(there, 3).unwrap();
+    failing();
+    world.run_job_for("reconcile", &web_connection(1)).await;
+    world.quiet().await;
+    world.assert_shown(1, there, 8, 1_000);
+    world.finish(&[]).await;
+}
+
 /// Leaves a web's line without room for as long as the test likes, or gives it back.
 fn close(world: &World, web: usize, closed: bool) {
     let until = if closed { world.store().clock().now() + 3_600_000 } else { 0 };

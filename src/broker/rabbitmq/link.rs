@@ -172,7 +172,7 @@ impl Dial {
             match timeout(CONNECT, version::check(&self.address)).await {
                 Ok(Ok(Ok(()))) => self.checked.store(true, Ordering::Relaxed),
                 Ok(Ok(Err(why))) => return Err(Trouble::Refused(format!("{why} (SAPO_SYNC__BROKER__URL)"))),
-                Ok(Err(error)) => return Err(self.unreachable(&error.to_string())),
+                Ok(Err(error)) => return Err(self.unreached(&error)),
                 Err(_) => return Err(self.unreachable(&silent())),
             }
         }
@@ -196,7 +196,7 @@ impl Dial {
         let connect = async move |uri: AMQPUri, _| below.connect(&uri).await.map_err(lapin::Error::from);
         let connected = Connection::connector(self.address.uri.clone(), runtime, connect, properties).await;
         let connection = connected.map_err(|error| match error.kind() {
-            ErrorKind::IOError(why) => self.unreachable(&why.to_string()),
+            ErrorKind::IOError(why) => self.unreached(why),
             _ => self.trouble(&error),
         })?;
         attempt.0 = None;
@@ -205,6 +205,16 @@ impl Dial {
 
     fn away(&self, why: &str) -> Trouble {
         Trouble::Away(format!("{}: {why}", self.address.place()))
+    }
+
+    /// No connection came about, and why.
+    fn unreached(&self, why: &std::io::Error) -> Trouble {
+        if why.kind() == std::io::ErrorKind::InvalidData {
+            return self.away(&format!(
+                "{why}; for amqps:// the certificate must be for that host and of an authority that this machine trusts"
+            ));
+        }
+        self.unreachable(&why.to_string())
     }
 
     /// Nothing answers there, as far as is known: it may be away, and it may be the wrong address.

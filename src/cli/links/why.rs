@@ -57,7 +57,7 @@ const CUSTOMERS: Words = &[("deleted", "khách hàng đã xóa trên POS, trên 
 /// Of Abaha, what is said otherwise than of a web.
 const ABAHA_PRODUCTS: Words = &[
     ("deleted", "đã xóa trên POS, đã ẩn trên Abaha: không cần làm gì"),
-    ("gone_on_channel", "đã xóa trên Abaha: tạo lại ở đó với cùng mã, hoặc ngừng bán trên POS"),
+    ("gone_on_channel", "đã xóa trên Abaha: tạo lại ở đó với cùng mã rồi chạy lại (dead replay), hoặc xóa cả trên POS"),
 ];
 
 const ABAHA_ORDERS: Words = &[

@@ -229,8 +229,12 @@ fn listed(variant: &PosVariant, list: &str) -> Option<Decimal> {
     }
 }
 
-/// The part of a target that a web's variant does not show; what the web does not tell counts as different.
+/// The part of a target that a web's variant does not show; what the web does not tell counts as different, and so does
+/// everything where it is not sure what it shows.
 pub fn differs(target: &Target, there: &WebVariant) -> Target {
+    if there.unsure {
+        return target.clone();
+    }
     Target {
         stock: target.stock.filter(|stock| there.quantity != Some(Decimal::from(*stock))),
         price: target.price.filter(|price| there.price != Some(*price)),
@@ -242,7 +246,7 @@ pub fn differs(target: &Target, there: &WebVariant) -> Target {
 /// of them. Where nobody has read that location's stock, it is taken for what was pushed there last.
 pub fn differs_at(location: Option<u64>, target: &Target, there: &WebVariant, pushed: Option<&Target>) -> Target {
     let differs = differs(target, there);
-    if location.is_none() {
+    if location.is_none() || there.unsure {
         return differs;
     }
     let shown = there.stock_at(location).or_else(|| pushed?.stock.map(Decimal::from));

@@ -85,6 +85,15 @@ impl Site {
         Ok(id)
     }
 
+    /// Deletes a product; its code is free again.
+    pub fn delete_product(&mut self, id: u64) -> Ruled<()> {
+        let product = self.products.remove(&id).ok_or("Sản phẩm không tồn tại")?;
+        if let Some(ids) = self.codes.get_mut(&product.code) {
+            ids.remove(&id);
+        }
+        Ok(())
+    }
+
     fn read_product(&self, product: &mut Product, given: &Value) -> Ruled<()> {
         if let Some(name) = text(&given["name"]) {
             product.name = name;

@@ -105,6 +105,14 @@ impl<'a> Abaha<'a> {
         self.change(|site| site.update_product(&given).map(|_| ()))
     }
 
+    /// Deletes a product, as its owner might behind the program's back.
+    ///
+    /// # Errors
+    /// When there is no such product.
+    pub fn delete_product(&self, id: u64) -> Result<(), String> {
+        self.change(|site| site.delete_product(id))
+    }
+
     /// Places an order; product codes that the site does not know are kept as they are.
     ///
     /// # Errors

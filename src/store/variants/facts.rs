@@ -52,7 +52,7 @@ impl ProductRows {
 }
 
 /// What a web says of a variant, with the stock at single locations that is known of it: no product states that.
-/// `None` where nothing is to be added.
+/// `None` where nothing is to be added. Where that stock was not sure, it is no surer.
 pub(super) fn with_known_levels(said: &str, known: &str) -> Option<String> {
     let mut said: WebVariant = serde_json::from_str(said).ok()?;
     let known: WebVariant = serde_json::from_str(known).ok()?;
@@ -60,7 +60,11 @@ pub(super) fn with_known_levels(said: &str, known: &str) -> Option<String> {
     for (location, level) in known.levels {
         said.levels.entry(location).or_insert(level);
     }
-    if said.levels.len() == stated { None } else { serde_json::to_string(&said).ok() }
+    if said.levels.len() == stated {
+        return None;
+    }
+    said.unsure |= known.unsure;
+    serde_json::to_string(&said).ok()
 }
 
 /// What is known of a web's variant, with the stock at single locations that is another in `now` than in `before`,
@@ -69,7 +73,9 @@ pub(in crate::store) fn with_set_levels(known: &str, before: &str, now: &str) ->
     let mut known: WebVariant = serde_json::from_str(known).ok()?;
     let before: WebVariant = serde_json::from_str(before).ok()?;
     let now: WebVariant = serde_json::from_str(now).ok()?;
-    let mut changed = false;
+    // Not sure of single locations either, if that is what is known of them still.
+    let mut changed = now.unsure && !known.unsure && !known.levels.is_empty() && known.levels == before.levels;
+    known.unsure |= changed;
     for (location, level) in now.levels {
         let was = before.levels.get(&location);
         if was != Some(&level) && known.levels.get(&location) == was {
@@ -99,6 +105,25 @@ mod tests {
         assert_eq!(with_known_levels(&web(3, &[(7, 2), (8, 1)]), &known), None);
         assert_eq!(with_known_levels(&known, &web(3, &[])), None);
         assert_eq!(with_known_levels("{}", &known), None, "what cannot be read stays as it is");
+    }
+
+    /// The same, where the answer of a call was lost.
+    fn unsure(variant: &str) -> String {
+        let mut variant: WebVariant = serde_json::from_str(variant).unwrap();
+        variant.unsure = true;
+        serde_json::to_string(&variant).unwrap()
+    }
+
+    #[test]
+    fn what_is_not_sure_is_so_until_the_web_tells_it() {
+        let known = web(10, &[(7, 6)]);
+        assert_eq!(with_known_levels(&web(3, &[]), &unsure(&known)), Some(unsure(&web(3, &[(7, 6)]))));
+        assert_eq!(with_known_levels(&web(3, &[(7, 2)]), &unsure(&known)), None, "it was told");
+        assert_eq!(with_known_levels(&web(3, &[]), &unsure(&web(10, &[]))), None, "the product tells all of it");
+        let (told, told_all) = (web(3, &[(7, 6)]), web(3, &[(7, 2)]));
+        assert_eq!(with_set_levels(&told, &known, &unsure(&known)), Some(unsure(&told)));
+        assert_eq!(with_set_levels(&told_all, &known, &unsure(&known)), None);
+        assert_eq!(with_set_levels(&web(3, &[]), &web(10, &[]), &unsure(&web(10, &[]))), None);
     }
 
     #[test]

@@ -162,12 +162,13 @@ fn account(
     // may have been linked elsewhere.
     let goes_on = before.filter(|row| row.connection.state != State::Stopped);
     let state = match goes_on.map(|row| row.connection.state) {
-        None | Some(State::Stopped) => first,
-        // A new token is tried at once; one that is refused as well is seen at the next call.
-        Some(State::Active | State::NoAccess) => State::Active,
+        // A new token is tried at once, where nothing else is asked for; one that is refused as well is seen at the next
+        // call.
+        None | Some(State::Stopped | State::NoAccess) => first,
+        Some(State::Active) => State::Active,
         Some(State::Paused) => State::Paused,
     };
-    let reason = match goes_on {
+    let reason = match goes_on.filter(|row| row.connection.state != State::NoAccess) {
         Some(row) => row.state_reason.clone(),
         None => Some("connected as paused (connect apply --paused)".to_owned()),
     };
@@ -238,7 +239,9 @@ fn connection_changes(
     note(header(before) != header(row), "webhook_header changed");
     note(!same_secrets(&before.webhook_secrets, &row.webhook_secrets), "webhook_secret changed");
     note(before.base_url != row.base_url, "base_url changed");
-    note(before.connection.state == State::NoAccess, "tried again");
+    let is_paused = row.connection.state == State::Paused;
+    let tried = if is_paused { "paused; tried again once `sapo-sync connect resume` is run" } else { "tried again" };
+    note(before.connection.state == State::NoAccess, tried);
     note(was_stopped, &begun("activated anew", row));
     let fields = |settings: &Settings| {
         serde_json::to_value(settings).map_err(|error| ConnectError::value("settings", error.to_string()))

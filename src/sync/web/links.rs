@@ -4,7 +4,7 @@
 //! Links themselves are made and cut in `work::web::linking`; what has to be pushed afterwards becomes an event, which
 //! goes the same way as a webhook.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::fmt;
 use std::time::Duration;
 
@@ -106,6 +106,12 @@ impl Asked {
         let told: Vec<String> =
             parts.iter().filter_map(|(name, value)| Some(format!("{name} {}", value.as_ref()?))).collect();
         if told.is_empty() { "all".to_owned() } else { told.join(", ") }
+    }
+
+    /// Whether it pushes whatever is linked.
+    fn is_for_whole_products(&self) -> bool {
+        let narrowed = self.search.is_some() || self.code.is_some();
+        self.deed == Deed::Sync && !narrowed && matches!(self.state, None | Some(VariantState::Linked))
     }
 
     fn is_same(&self, other: &Self) -> bool {
@@ -248,6 +254,8 @@ pub async fn run(context: &Context, job: &Job, stop: &CancellationToken) -> Resu
     let mut pace = Pace::new(context, job, Mode::Reconcile, &event, account, stop.clone(), None)?;
     pace.found.stage = asked.deed.to_string();
     pace.found.total = u64::try_from(asked.counted).ok();
+    // A product's variants may lie on pages far apart: where all are asked for, each product is read once.
+    let mut sent = asked.is_for_whole_products().then(HashSet::new);
     while let Some(page) = next_page(&mut pace, &asked).await? {
         match asked.deed {
             Deed::Link => link(&mut pace, &page).await?,
@@ -256,7 +264,15 @@ pub async fn run(context: &Context, job: &Job, stop: &CancellationToken) -> Resu
                 for variant in &page {
                     note(&mut pace, Action::Update, variant, "pushed_now", "its stock and price are pushed");
                 }
-                send(&mut pace, page.into_iter().map(|variant| (variant.product_id, variant.variant_id))).await?;
+                let products = match &mut sent {
+                    Some(sent) => {
+                        let new =
+                            page.into_iter().map(|variant| variant.product_id).filter(|id| sent.insert(id.clone()));
+                        new.map(|id| (id, Vec::new())).collect()
+                    }
+                    None => by_product(page.into_iter().map(|variant| (variant.product_id, variant.variant_id))),
+                };
+                send(&mut pace, products).await?;
             }
         }
         pace.keep().await?;
@@ -286,7 +302,7 @@ async fn link(pace: &mut Pace<'_>, page: &[Variant]) -> Result<(), WalkError> {
     let (store, name) = (pace.context.store.clone(), pace.connection().name.clone());
     let skus: BTreeSet<String> = page.iter().map(|variant| variant.sku.clone()).collect();
     let new = linking::relink(&store, &name, &skus).await?;
-    send(pace, new.into_iter().filter_map(|link| Some((link.sapo_parent?, link.sapo_id)))).await?;
+    send(pace, by_product(new.into_iter().filter_map(|link| Some((link.sapo_parent?, link.sapo_id))))).await?;
     let now: HashMap<String, Variant> = store
         .variants_of_skus(&name, &Vec::from_iter(skus))
         .await?
@@ -325,13 +341,18 @@ async fn unlink(pace: &mut Pace<'_>, page: &[Variant], actor: &str) -> Result<()
     Ok(())
 }
 
-/// Makes the events that push variants, each given after its product: one event a product, which names those variants,
-/// for its others were not asked for.
-async fn send(pace: &mut Pace<'_>, variants: impl Iterator<Item = (String, String)>) -> Result<(), WalkError> {
+/// Variants, each given after its product, together with those of the same product.
+fn by_product(variants: impl Iterator<Item = (String, String)>) -> BTreeMap<String, Vec<String>> {
     let mut products: BTreeMap<String, Vec<String>> = BTreeMap::new();
     for (product, variant) in variants {
         products.entry(product).or_default().push(variant);
     }
+    products
+}
+
+/// Makes the events that push variants: one event a product, which names its variants, for others were not asked for;
+/// none named is all of them.
+async fn send(pace: &mut Pace<'_>, products: BTreeMap<String, Vec<String>>) -> Result<(), WalkError> {
     for (product, variants) in products {
         let mut event = push_event(pace.connection(), &product, &variants, pace.context.clock.now());
         event.job = Some(pace.job.id.clone());

@@ -59,8 +59,6 @@ enum Trouble {
 struct Sent {
     /// What the web shows now.
     done: Target,
-    /// What it may show now: the answer of that call was lost.
-    unknown: Target,
     /// Why something was refused: a stable word, and for people.
     error: Option<(&'static str, String)>,
     /// The variant is not there any more.
@@ -87,7 +85,14 @@ pub struct Pushes<'a> {
     no_prices: Option<(Option<&'static str>, Outcome)>,
     wrong_settings: Option<Outcome>,
     refused: Option<Outcome>,
+    /// Whether a call of the variant that is pushed now may have been carried out, without its answer.
+    answer_lost: bool,
     done: Vec<Push>,
+}
+
+/// Whether a call may have been carried out, though it failed.
+fn is_lost(answer: &Result<(), CallError>) -> bool {
+    matches!(answer, Err(CallError::Failing { done: Done::Unknown, .. }))
 }
 
 impl<'a> Pushes<'a> {
@@ -103,6 +108,7 @@ impl<'a> Pushes<'a> {
             no_prices: None,
             wrong_settings: None,
             refused: None,
+            answer_lost: false,
             done: Vec::new(),
         }
     }
@@ -157,11 +163,12 @@ impl<'a> Pushes<'a> {
         if remembered.as_ref() != Some(&pushed) && !untried {
             now.pushed = serde_json::to_string(&pushed).ok();
         }
-        // What may have been done is known as the web's and not remembered as pushed: whichever value is wanted next
-        // differs from one of the two, and is sent.
-        let told = sent.done.and(&sent.unknown);
-        let shown = product::applied(there.variant, &told, self.location());
-        let shown = (!told.is_empty()).then(|| serde_json::to_string(&shown).ok()).flatten();
+        let was_unsure = there.variant.unsure;
+        let mut shown = product::applied(there.variant, &sent.done, self.location());
+        // Whatever is wanted next is sent, until every call has its answer.
+        shown.unsure = std::mem::take(&mut self.answer_lost) || (was_unsure && sent.ended.is_err());
+        let is_news = !sent.done.is_empty() || shown.unsure != was_unsure;
+        let shown = is_news.then(|| serde_json::to_string(&shown).ok()).flatten();
         if now != *link || shown.is_some() {
             self.done.push(Push { link: now, facts: shown.map(|shown| (there.facts, shown)) });
         }
@@ -170,8 +177,7 @@ impl<'a> Pushes<'a> {
 
     /// Sends what is new, stock and prices apart: where one is refused the other still goes.
     async fn send(&mut self, variant: &PosVariant, link: &Link, there: &WebVariant, news: &Target) -> Sent {
-        let (done, unknown) = (Target::default(), Target::default());
-        let mut sent = Sent { done, unknown, error: None, gone: false, uncounted: false, ended: Ok(()) };
+        let mut sent = Sent { done: Target::default(), error: None, gone: false, uncounted: false, ended: Ok(()) };
         let stock = Target { stock: news.stock, ..Target::default() };
         let prices = Target { stock: None, ..news.clone() };
         for part in [stock, prices].into_iter().filter(|part| !part.is_empty()) {
@@ -200,9 +206,6 @@ impl<'a> Pushes<'a> {
                     break;
                 }
                 Err(halt) => {
-                    if matches!(halt, Halt::Call(CallError::Failing { done: Done::Unknown, .. })) {
-                        sent.unknown = part;
-                    }
                     sent.ended = Err(halt);
                     break;
                 }
@@ -248,8 +251,9 @@ impl<'a> Pushes<'a> {
         // A walk looks at the real other side. Of a location whose stock it could not read, nothing else is known.
         let last = remembered.filter(|_| pushed.is_some() || self.run.event.job.is_some());
         let mut there = there.clone();
-        if self.is_read_anew() {
-            // The product that was read says nothing of single locations, and what was known of them does not count.
+        if self.is_read_anew() || (remembered.is_none() && self.run.event.job.is_none()) {
+            // A product says nothing of single locations, and what was known of them does not count, nor where nothing
+            // was pushed through this link yet.
             there.levels.clear();
         }
         let differs = product::differs_at(self.location(), target, &there, last);
@@ -272,6 +276,7 @@ impl<'a> Pushes<'a> {
         } else {
             let change = PriceChange { price: part.price, compare_at: part.compare_at };
             let answer = self.run.web()?.set_price(&link.channel_id, &change).await;
+            self.answer_lost |= is_lost(&answer);
             self.judge(link, answer, "price").await?
         };
         if let Err(Trouble::Blocked { link_code, outcome }) = &called {
@@ -300,6 +305,7 @@ impl<'a> Pushes<'a> {
             return Ok(Err(Trouble::Refused { code: "no_inventory_item", reason: reason.to_owned(), answer: None }));
         };
         let answer = web.set_stock(location, &link.channel_id, &item, units).await;
+        self.answer_lost |= is_lost(&answer);
         if !matches!(answer, Err(CallError::NotFound { .. })) {
             return self.judge(link, answer, "stock").await;
         }
@@ -308,6 +314,7 @@ impl<'a> Pushes<'a> {
         match now.variant.inventory_item_id {
             Some(other) if other != item => {
                 let answer = web.set_stock(location, &link.channel_id, &other, units).await;
+                self.answer_lost |= is_lost(&answer);
                 self.judge(link, answer, "stock").await
             }
             _ => {
