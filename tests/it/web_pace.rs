@@ -5,7 +5,7 @@ use std::time::Duration;
 use sapo_sync::domain::connection::State;
 use sapo_sync::domain::event::{Event, Kind, ObjectKey, Shape, System};
 use sapo_sync::sandbox::{
-    Api, ApiEffect, ApiFault, PlaceWebOrder, SandboxConfig, WebSite, WebhookEffect, WebhookFault,
+    Api, ApiEffect, ApiFault, PlaceWebOrder, SandboxConfig, Timing, WebSite, WebhookEffect, WebhookFault,
 };
 use serde_json::{Value, json};
 
@@ -115,6 +115,8 @@ async fn a_burst_of_changes_that_waits_is_one_write_at_each_web_and_the_last_val
     let (_, there) = everywhere(&world, 2).await;
     // The second web has no room from the first; at the first web one call is under way when the others come.
     close(&world, 2, true);
+    // Its webhook does not wait for the answer that is held.
+    world.sandbox.faults().echo_timing(Timing::Before);
     world.sandbox.faults().web_api(&web_alias(1), fault("inventory_levels/set", 1, ApiEffect::Hold("burst".into())));
     let variant = world.pos_variant("AT-S");
     let set = |change: i64| world.sandbox.omni().set_stock(variant, 58_001, 100 + change).unwrap();
